@@ -1,0 +1,1 @@
+"""The whole life of a machine-learning model as Dagster software-defined assets."""

@@ -1,0 +1,76 @@
+"""Registered model versions in MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.adapters.ports import ModelVersion
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+DIGEST = "digest"
+
+
+@dataclass(frozen=True)
+class MlflowRegistry:
+    """``Registry`` on an MLflow server or database. Version 3 is called ``v3`` here."""
+
+    uri: str
+
+    def register(self, model: str, digest: str, uri: str, tags: Mapping[str, str]) -> ModelVersion:
+        from mlflow.exceptions import MlflowException
+
+        same = [version for version in self.versions(model) if version.digest == digest]
+        if same:
+            return same[0]
+        try:
+            self._client.create_registered_model(model)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        made = self._client.create_model_version(model, uri, tags={**tags, DIGEST: digest})
+        return self.get(model, f"v{made.version}")
+
+    def get(self, model: str, version: str) -> ModelVersion:
+        found = [known for known in self.versions(model) if known.version == version]
+        if not found:
+            raise KeyError(f"{model} {version}")
+        return found[0]
+
+    def versions(self, model: str) -> list[ModelVersion]:
+        rows = self._client.search_model_versions(f"name = '{model}'", max_results=10_000)
+        aliases = self._aliases(model) if rows else {}
+        return [_version(row, aliases) for row in sorted(rows, key=lambda row: int(row.version))]
+
+    def set_alias(self, model: str, alias: str, version: str | None) -> None:
+        if version is not None:
+            self._client.set_registered_model_alias(model, alias, version.removeprefix("v"))
+        elif alias in self._aliases(model).values():
+            self._client.delete_registered_model_alias(model, alias)
+
+    def _aliases(self, model: str) -> dict[tuple[str, str], str]:
+        known = self._client.get_registered_model(model).aliases
+        return {(str(version), alias): alias for alias, version in known.items()}
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        from mlops_assets.adapters.mlflow_tracking import connect
+
+        return connect(self.uri)
+
+
+def _version(row: Any, aliases: Mapping[tuple[str, str], str]) -> ModelVersion:
+    return ModelVersion(
+        model=row.name,
+        version=f"v{row.version}",
+        digest=row.tags[DIGEST],
+        uri=row.source,
+        tags=dict(row.tags),
+        aliases=tuple(
+            sorted(alias for (number, _), alias in aliases.items() if number == str(row.version))
+        ),
+    )

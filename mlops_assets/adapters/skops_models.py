@@ -1,0 +1,132 @@
+"""Fitted models as skops files, named by the digest of their content."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import tempfile
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops_assets.lifecycle.digests import digest_files
+from mlops_assets.lifecycle.errors import ArtifactError
+from mlops_assets.lifecycle.training import Feature, ModelSignature
+
+MODEL_FILE = "model.skops"
+SIGNATURE_FILE = "signature.json"
+FILES = (MODEL_FILE, SIGNATURE_FILE)
+
+TRUSTED_TYPES = (
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn._loss.link.Interval",
+    "sklearn._loss.link.LogitLink",
+    "sklearn._loss.loss.HalfBinomialLoss",
+)
+"""Types beyond skops' own defaults that a model file may hold. Ours, never the file's own list."""
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class FolderModelFiles:
+    """``ModelFiles`` on a local folder: ``<root>/<digest>/{model.skops, signature.json}``."""
+
+    root: Path
+
+    def path(self, digest: str) -> Path:
+        if not re.fullmatch(r"[0-9a-f]{64}", digest):
+            raise ArtifactError(f"model files: '{digest}' is not a SHA-256 digest")
+        return self.root / digest
+
+    def save(self, model: Any, signature: ModelSignature) -> str:
+        import skops.io
+
+        text = json.dumps(asdict(signature), indent=1, sort_keys=True, default=str)
+        files = {
+            MODEL_FILE: canonical_skops(skops.io.dumps(model)),
+            SIGNATURE_FILE: text.encode(),
+        }
+        untrusted = set(skops.io.get_untrusted_types(data=files[MODEL_FILE])) - set(TRUSTED_TYPES)
+        if untrusted:
+            raise ArtifactError(
+                f"model files: the estimator holds types that are not trusted: {sorted(untrusted)};"
+                " use a scikit-learn estimator, or vouch for them in TRUSTED_TYPES"
+            )
+        digest = digest_files(files)
+        self._commit(self.path(digest), files)
+        return digest
+
+    def load(self, digest: str) -> tuple[Any, ModelSignature]:
+        folder = self.path(digest)
+        try:
+            present = sorted(entry.name for entry in folder.iterdir())
+            files = {name: (folder / name).read_bytes() for name in FILES}
+        except OSError as error:
+            raise ArtifactError(f"model files: {folder} cannot be read: {error}") from error
+        if present != sorted(FILES) or digest_files(files) != digest:
+            raise ArtifactError(
+                f"model files: {folder} does not match its digest; it was changed after training, "
+                "restore it or train again"
+            )
+        import skops.io
+
+        model = skops.io.loads(files[MODEL_FILE], trusted=list(TRUSTED_TYPES))
+        return model, read_signature(files[SIGNATURE_FILE])
+
+    def _commit(self, folder: Path, files: dict[str, bytes]) -> None:
+        """Write to a folder beside, then rename: the whole version appears, or none of it."""
+        if folder.exists():
+            return
+        self.root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.root, prefix=".writing-") as temporary:
+            written = Path(temporary) / "files"
+            written.mkdir()
+            for name, data in files.items():
+                with (written / name).open("wb") as handle:
+                    handle.write(data)
+                    handle.flush()
+                    os.fsync(handle.fileno())
+            try:
+                written.rename(folder)
+            except OSError:
+                if not folder.exists():  # somebody else finished the same content first
+                    raise
+
+
+def read_signature(data: bytes) -> ModelSignature:
+    """The signature stored beside a model."""
+    body = json.loads(data)
+    body["features"] = tuple(Feature(**feature) for feature in body["features"])
+    return ModelSignature(**body)
+
+
+def canonical_skops(data: bytes) -> bytes:
+    """The same archive without what changes from run to run.
+
+    skops names objects by their address in memory and a zip entry carries the time of writing;
+    both are replaced, so that equal models have equal bytes.
+    """
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    schema = entries.pop("schema.json").decode()
+    numbers: dict[str, str] = {}
+
+    def renumber(match: re.Match[str]) -> str:
+        number = numbers.setdefault(match["id"], str(len(numbers) + 1))
+        return f"{match['before']}{number}{match['after']}"
+
+    pattern = r'(?P<before>"__id__": |"file": ")(?P<id>\d+)(?P<after>\.\w+"|\b)'
+    schema = re.sub(pattern, renumber, schema)
+    renamed = {
+        re.sub(r"^\d+", lambda match: numbers[match[0]], name): content
+        for name, content in entries.items()
+    }
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in sorted({**renamed, "schema.json": schema.encode()}.items()):
+            archive.writestr(zipfile.ZipInfo(name, date_time=_EPOCH), content)
+    return buffer.getvalue()

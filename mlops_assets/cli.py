@@ -1,0 +1,45 @@
+"""The few commands around Dagster."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from mlops_assets.lifecycle.errors import MlopsAssetsError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point of ``mlops-assets``; returns the exit status."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        return int(parsed.run(parsed) or 0)
+    except MlopsAssetsError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="mlops-assets", description=__doc__)
+    words = parser.add_subparsers(required=True, metavar="COMMAND")
+    demo = words.add_parser("demo", help="run the whole loop once on the real flights")
+    demo.add_argument("--build", type=Path, default=Path("build"), help="where to write")
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _demo(parsed: argparse.Namespace) -> int:
+    from mlops_assets.commands.demo import DemoError, run_demo
+    from mlops_assets.commands.story import tell
+
+    try:
+        result = run_demo(parsed.build)
+    except DemoError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    print(tell(result, parsed.build))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What the ``mlops-assets`` command line does, one file per word."""

@@ -1,0 +1,368 @@
+"""The whole loop once, on the real flights: what ``make demo`` runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.commands.home import prepare_home
+from mlops_assets.commands.replay import Replayed, replay
+
+if TYPE_CHECKING:
+    import dagster as dg
+    import polars as pl
+
+MODEL = "flight_delays"
+FIRST_TRAINING = "2013-04-08"
+"""The spring week the first version is trained as of."""
+
+REQUESTS_PER_WEEK = 600
+CHUNK = 100
+"""Requests between two looks at a rollout."""
+
+MAX_CHUNKS = 60
+
+
+class DemoError(Exception):
+    """The loop did not come out as it should; the message says where."""
+
+
+@dataclass
+class Story:
+    """What happened, as ``build/demo.json`` tells it."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    versions: list[dict[str, Any]] = field(default_factory=list)
+    rollouts: list[dict[str, Any]] = field(default_factory=list)
+    retraining: dict[str, Any] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    replayed: Replayed = field(default_factory=lambda: Replayed(0, 0))
+
+
+class Demo:
+    """One run of the loop in a state folder of its own."""
+
+    def __init__(self, state: Path) -> None:
+        import dagster as dg
+
+        from mlops_assets.components.model_lifecycle import ModelLifecycleComponent
+        from mlops_assets.definitions import definitions
+        from mlops_assets.defs.platform.resources import build_resources, read_settings
+
+        self.state = state
+        self.resources = build_resources(read_settings(os.environ))
+        self.definitions: dg.Definitions = definitions()
+        self.repository = self.definitions.get_repository_def()
+        tree = self.definitions.component_tree
+        assert tree is not None
+        self.model = tree.load_component(MODEL, ModelLifecycleComponent).model
+        self.instance = dg.DagsterInstance.get()
+        self.story = Story()
+        self._used: set[str] = set()
+
+    # The loop -------------------------------------------------------------------------------
+
+    def run(self) -> Story:
+        """From raw rows to a rolled-back version."""
+        with self._stage("ingest", "raw files to features, the whole year as one run"):
+            self._ingest()
+        with self._stage("train", f"train as of {FIRST_TRAINING}, gate, register"):
+            self._train(FIRST_TRAINING)
+        with self._stage("release", "deploy the first version"):
+            self._roll_out(None)
+        with self._stage("replay and monitor", "live traffic week by week, until the data drifts"):
+            as_of = self._serve_until_drift(FIRST_TRAINING)
+        with self._stage("retrain", f"train as of {as_of}, gate against the champion, register"):
+            self._train(as_of)
+        with self._stage("canary", "roll the new version out on live traffic"):
+            self._roll_out(as_of)
+        later = self.model.calendar.next(as_of)
+        assert later is not None
+        with self._stage("broken version", "one that refuses missing values, past offline gates"):
+            self._train(later, broken=True)
+        with self._stage("rollback", "its canary on live traffic"):
+            self._roll_out(later)
+        self._collect([as_of, later])
+        return self.story
+
+    def _ingest(self) -> None:
+        keys = self.model.calendar.keys
+        self._job(
+            "ingest",
+            tags={
+                "dagster/asset_partition_range_start": keys[0],
+                "dagster/asset_partition_range_end": keys[-1],
+            },
+        )
+        tables, name = self.resources["tables"], self.model.table
+        rows = {
+            part: tables.read(name(f"{part}_flights"), columns=["partition"]).height
+            for part in ("raw", "validated", "quarantined")
+        }
+        self.story.counts = {
+            **{f"{part}_rows": n for part, n in rows.items()},
+            "partitions": len(keys),
+        }
+        self._say(
+            f"{rows['raw']:,} flights in {len(keys)} weeks: {rows['validated']:,} validated, "
+            f"{rows['quarantined']} quarantined"
+        )
+
+    def _train(self, as_of: str, *, broken: bool = False) -> None:
+        ops = {
+            f"{MODEL}__training_set": {"config": {"rows": "complete_cases"}},
+            f"{MODEL}__trained_model": {"config": {"estimator": "build_strict_estimator"}},
+        }
+        self._job("train", partition=as_of, ops=ops if broken else {})
+        ledger = self.resources["ledger"]
+        trained = ledger.latest("trained_model", MODEL, as_of).body
+        metrics = ledger.latest("evaluation", MODEL, trained["digest"]).body["metrics"]
+        verdict = ledger.latest("verdict", MODEL, trained["digest"]).body
+        version = ledger.latest("version", MODEL)
+        self.story.versions.append(
+            {
+                "version": version.subject,
+                "train_as_of": as_of,
+                "auc": metrics["auc"],
+                "brier": metrics["brier"],
+                "digest": trained["digest"],
+                "verdict": verdict["outcome"],
+                "estimator": trained["estimator"],
+                "fit_rows": trained["fit_rows"],
+            }
+        )
+        self._say(
+            f"{version.subject} trained on {trained['fit_rows']:,} flights: AUC "
+            f"{metrics['auc']:.3f}, Brier {metrics['brier']:.3f}, verdict "
+            f"{verdict['outcome']}"
+        )
+
+    def _serve_until_drift(self, week: str | None) -> str:
+        while week is not None:
+            self._send(self._rows(week, REQUESTS_PER_WEEK))
+            self._job("monitor", partition=week)
+            drift = self.resources["ledger"].latest("drift", MODEL, week).body
+            requests, reason = self._ask("retrain_on_drift")
+            self._say(f"week {week}: {drift['reason'].split(':')[0]}")
+            if requests:
+                (request,) = requests
+                decision = self.resources["ledger"].latest("retraining", MODEL, week).body
+                self.story.retraining = {
+                    "reason": decision["reason"],
+                    "week": week,
+                    "train_as_of": request.partition_key,
+                }
+                self._say(f"retrain_on_drift: {decision['reason'].split(';')[0]}")
+                return str(request.partition_key)
+            self._say(f"retrain_on_drift skips: {reason}")
+            week = self.model.calendar.next(week)
+        raise DemoError("the year ended without a drift that asks for a retraining")
+
+    def _roll_out(self, week: str | None) -> None:
+        """Let the sensor take the newest version to the end of its rollout, on live traffic."""
+        chunks = self._chunks(week) if week else iter(())
+        requests_sent = 0
+        for _ in range(MAX_CHUNKS):
+            due, _ = self._ask("advance_rollout")
+            for request in due:
+                self._job("release", partition=request.partition_key)
+                self._await_routing()
+            state = self._rollout()
+            if not state["active"]:
+                self._note_rollout(state["version"], requests_sent)
+                return
+            chunk = next(chunks, None)
+            if chunk is None:
+                if due:
+                    continue
+                raise DemoError(f"traffic ended before {state['version']} was decided")
+            self._send(chunk)
+            requests_sent += chunk.height
+        raise DemoError(f"no decision after {MAX_CHUNKS} looks")
+
+    def _collect(self, weeks: list[str]) -> None:
+        """Move what was logged during the rollouts to its table, and count it."""
+        for week in weeks:
+            self._job("monitor", partition=week)
+        logged = self.resources["tables"].read(self.model.table("predictions"))
+        self.story.counts["predictions_sent"] = self.story.replayed.sent
+        self.story.counts["predictions_failed"] = self.story.replayed.failed
+        self.story.counts["predictions_logged"] = logged.height
+
+    # Its parts ------------------------------------------------------------------------------
+
+    def _job(
+        self,
+        name: str,
+        *,
+        partition: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        ops: Mapping[str, Any] | None = None,
+    ) -> None:
+        job = self.definitions.resolve_job_def(f"{MODEL}__{name}")
+        quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+        result = job.execute_in_process(
+            run_config={**quiet, "ops": dict(ops or {})},
+            instance=self.instance,
+            partition_key=partition,
+            tags=dict(tags or {}),
+            raise_on_error=False,
+        )
+        if not result.success:
+            failed = [
+                str(event.message) + _cause(event)
+                for event in result.all_node_events
+                if event.is_step_failure
+            ]
+            raise DemoError(f"job {name} {partition or ''} failed: {'; '.join(failed)}")
+
+    def _ask(self, sensor: str) -> tuple[list[dg.RunRequest], str]:
+        """One tick of a sensor; a run key asks once, as in the daemon."""
+        import dagster as dg
+
+        definition = self.repository.get_sensor_def(f"{MODEL}__{sensor}")
+        context = dg.build_sensor_context(
+            instance=self.instance, repository_def=self.repository, resources=self.resources
+        )
+        answer = definition(context)
+        if isinstance(answer, dg.SkipReason):
+            return [], str(answer.skip_message)
+        assert isinstance(answer, dg.RunRequest)
+        if answer.run_key in self._used:
+            return [], f"{answer.run_key} was asked for before"
+        self._used.add(str(answer.run_key))
+        return [answer], ""
+
+    def _send(self, rows: pl.DataFrame) -> None:
+        entities = self.model.spec.entities
+        url = self.resources["serving"].ensure_running().url
+        done = replay(rows, url, MODEL, self.model.features, entities.key, entities.time)
+        self.story.replayed += done
+
+    def _rows(self, week: str, count: int | None = None) -> pl.DataFrame:
+        """Rows of a week in order of time, evenly thinned to ``count``."""
+        rows: pl.DataFrame = self.resources["tables"].read(self.model.table("features"), [week])
+        rows = rows.sort(self.model.spec.entities.time, self.model.spec.entities.key)
+        return rows if count is None else rows.gather_every(max(rows.height // count, 1))[:count]
+
+    def _chunks(self, week: str) -> Iterator[pl.DataFrame]:
+        rows = self._rows(week)
+        step = max(rows.height // (CHUNK * MAX_CHUNKS), 1)
+        return rows.gather_every(step).iter_slices(CHUNK)
+
+    def _rollout(self) -> dict[str, Any]:
+        from mlops_assets.adapters.journal import read_rollout
+
+        state = read_rollout(self.resources["ledger"], MODEL)
+        if state is None:
+            raise DemoError("no rollout has begun")
+        return {"version": state.version, "active": state.active, "phase": state.phase}
+
+    def _await_routing(self) -> None:
+        """Wait until the endpoint has taken up the routing the ledger asks for."""
+        import httpx
+
+        from mlops_assets.adapters.journal import read_routing
+
+        wanted = {
+            t.version: t.weight for t in read_routing(self.resources["ledger"], MODEL).targets
+        }
+        url = self.resources["serving"].ensure_running().url
+        for _ in range(200):
+            answer = httpx.get(f"{url}/v2/models/{MODEL}/routing", timeout=10)
+            targets = answer.json().get("targets", []) if answer.status_code == 200 else []
+            if {t["version"]: t["weight"] for t in targets} == wanted:
+                return
+            time.sleep(0.05)
+        raise DemoError(f"the endpoint did not take up the routing {wanted}")
+
+    def _note_rollout(self, version: str, requests: int) -> None:
+        rows = self.resources["ledger"].history("rollout", MODEL, version)
+        steps = [
+            {key: row.body[key] for key in ("phase", "weight", "since", "reason")} for row in rows
+        ]
+        last = rows[-1].body
+        canary = last["evidence"].get("canary", {}) if last["evidence"] else {}
+        self.story.rollouts.append(
+            {
+                "version": version,
+                "steps": steps,
+                "outcome": {"succeeded": "promoted", "failed": "rolled back"}[last["phase"]],
+                "requests_to_decision": requests,
+                "canary_requests_in_last_step": canary.get("requests", 0),
+                "reason": last["reason"],
+            }
+        )
+        self._say(
+            f"{version} {self.story.rollouts[-1]['outcome']} after {requests} requests: "
+            f"{last['reason']}"
+        )
+
+    @contextmanager
+    def _stage(self, name: str, said: str) -> Iterator[None]:
+        print(f"{name}: {said}", flush=True)
+        begun = time.perf_counter()
+        yield
+        self.story.seconds[name] = round(time.perf_counter() - begun, 2)
+
+    def _say(self, text: str) -> None:
+        print(f"  {text}", flush=True)
+
+
+def run_demo(build: Path) -> dict[str, Any]:
+    """Run the loop below ``build/demo`` from nothing; writes and returns ``build/demo.json``."""
+    state = (build / "demo").absolute()
+    prepare_home(state, os.environ)
+    _stop_server()  # one that an interrupted run left behind
+    shutil.rmtree(state)
+    prepare_home(state, os.environ)
+    os.environ["MLOPS_ASSETS_SERVING_PORT"] = str(free_port())
+    begun = time.perf_counter()
+    try:
+        demo = Demo(state)
+        told = demo.run()
+        from mlops_assets.adapters.journal import read_champion
+
+        champion = read_champion(demo.resources["ledger"], MODEL)
+    finally:
+        _stop_server()
+    result = {
+        **told.counts,
+        "versions": told.versions,
+        "champion": champion.version if champion else None,
+        "retraining": told.retraining,
+        "rollouts": told.rollouts,
+        "seconds": {**told.seconds, "total": round(time.perf_counter() - begun, 2)},
+    }
+    written = build / "demo.json.writing"
+    written.write_text(json.dumps(result, indent=2) + "\n")
+    written.replace(build / "demo.json")
+    return result
+
+
+def _cause(event: Any) -> str:
+    error = event.step_failure_data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return f" {error.message}" if error else ""
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nothing listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _stop_server() -> None:
+    from mlops_assets.defs.platform.resources import build_serving, read_settings
+
+    build_serving(read_settings(os.environ)).stop()

@@ -1,0 +1,125 @@
+"""What a person sees on a materialization: tables, numbers, sentences and pictures."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from mlops_assets.adapters.ports import TableVersion
+from mlops_assets.lifecycle.sources import Source
+from mlops_assets.lifecycle.verdicts import Verdict
+
+Metadata = dict[str, Any]
+
+
+def table_metadata(written: TableVersion) -> Metadata:
+    """Rows, Delta version and fingerprint of what a step wrote."""
+    from mlops_assets.lifecycle.digests import digest_value
+
+    fingerprint = (
+        next(iter(written.fingerprints.values()))
+        if len(written.fingerprints) == 1
+        else digest_value(dict(written.fingerprints))
+    )
+    return {
+        "dagster/row_count": sum(written.rows.values()),
+        "partitions": len(written.rows),
+        "delta_version": written.version,
+        "fingerprint": fingerprint,
+    }
+
+
+def data_version(written: TableVersion) -> dg.DataVersion:
+    """What Dagster compares to tell whether downstream assets are stale."""
+    return dg.DataVersion(str(table_metadata(written)["fingerprint"]))
+
+
+def add_partition_rows(
+    context: dg.AssetExecutionContext,
+    key: dg.AssetKey,
+    rows: Mapping[str, Mapping[str, int]],
+) -> None:
+    """Note counts on each partition of a range, which otherwise carries those of the whole."""
+    if len(rows) < 2:
+        return
+    for partition, counts in rows.items():
+        context.add_asset_metadata(
+            {f"partition_{name}": count for name, count in counts.items()},
+            asset_key=key,
+            partition_key=partition,
+        )
+
+
+def source_schema(source: Source) -> dg.TableSchema:
+    """The columns a source declares, for the asset page, before anything has run."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name,
+                column.type,
+                description=column.description or None,
+                constraints=dg.TableColumnConstraints(
+                    nullable=column.nullable, unique=source.key == (name,)
+                ),
+            )
+            for name, column in source.columns.items()
+        ]
+    )
+
+
+def source_lineage(source: Source, raw: dg.AssetKey) -> dg.TableColumnLineage:
+    """Each validated column comes from the raw column of the same name."""
+    return dg.TableColumnLineage({name: [dg.TableColumnDep(raw, name)] for name in source.columns})
+
+
+def image(png: bytes) -> dg.MarkdownMetadataValue:
+    """A picture shown in place."""
+    data = base64.b64encode(png).decode()
+    return dg.MetadataValue.md(f"![plot](data:image/png;base64,{data})")
+
+
+def numbers(values: Mapping[str, float | None]) -> Metadata:
+    """Metrics, one entry each, so that Dagster draws them over time."""
+    return {name: dg.MetadataValue.float(v) for name, v in values.items() if v is not None}
+
+
+def markdown_table(rows: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
+    """Rows as a Markdown table; the first row's keys are the heading."""
+    if not rows:
+        return dg.MetadataValue.md("*none*")
+    heading = list(rows[0])
+    lines = [heading, ["---"] * len(heading), *([_cell(row[h]) for h in heading] for row in rows)]
+    return dg.MetadataValue.md("\n".join("| " + " | ".join(line) + " |" for line in lines))
+
+
+def check_result(verdict: Verdict, key: dg.AssetKey) -> dg.AssetCheckResult:
+    """A verdict as the result of a check: only ``passed`` is green, the rest blocks."""
+    return dg.AssetCheckResult(
+        passed=verdict.passed,
+        check_name=verdict.name,
+        asset_key=key,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=verdict.reason,
+        metadata={"outcome": verdict.outcome, **_plain(verdict.evidence)},
+    )
+
+
+def pictures(images: Mapping[str, bytes]) -> Metadata:
+    """Named pictures, shown in place."""
+    return {name: image(png) for name, png in images.items()}
+
+
+def _plain(evidence: Mapping[str, Any]) -> Metadata:
+    simple = (int, float, str)
+    return {
+        name: value if isinstance(value, simple) else dg.MetadataValue.json(value)
+        for name, value in evidence.items()
+        if value is not None
+    }
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "\\|")

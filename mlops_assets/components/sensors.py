@@ -1,0 +1,75 @@
+"""The sensors of a model. A tick reads the ledger and the log, asks a pure rule, and says why."""
+
+import dagster as dg
+
+from mlops_assets.adapters.ports import Clock, Ledger, Telemetry
+from mlops_assets.components.definition import ModelDefinition
+from mlops_assets.components.jobs import ModelJobs
+from mlops_assets.components.specs import SensorSpec
+from mlops_assets.components.stages.monitoring import consider_retraining
+from mlops_assets.components.stages.release import NextStep, find_next_step
+from mlops_assets.lifecycle.digests import digest_value
+
+Tick = dg.RunRequest | dg.SkipReason
+
+
+def build_sensors(model: ModelDefinition, jobs: ModelJobs) -> list[dg.SensorDefinition]:
+    """``<model>__retrain_on_drift`` and ``<model>__advance_rollout``."""
+    return [_retrain_on_drift(model, jobs), _advance_rollout(model, jobs)]
+
+
+def _retrain_on_drift(model: ModelDefinition, jobs: ModelJobs) -> dg.SensorDefinition:
+    spec = model.spec.sensors.retrain_on_drift
+    policy = digest_value(model.spec.retraining)[:8]
+
+    @dg.sensor(
+        name=f"{model.name}__retrain_on_drift",
+        job=jobs.train,
+        minimum_interval_seconds=spec.interval_seconds,
+        default_status=_status(spec),
+        description="Asks for a training once the champion's reference no longer holds.",
+    )
+    def retrain_on_drift(ledger: dg.ResourceParam[Ledger]) -> Tick:
+        decision = consider_retraining(model, ledger)
+        if decision.action == "skip":
+            return dg.SkipReason(decision.reason)
+        return dg.RunRequest(
+            # The window and the policy are in the key: Dagster remembers run keys for ever.
+            run_key=f"{model.name}/retrain/{decision.window}/{policy}",
+            partition_key=decision.as_of,
+            tags={"mlops_assets/trigger": "drift", "mlops_assets/window": decision.window or ""},
+        )
+
+    return retrain_on_drift
+
+
+def _advance_rollout(model: ModelDefinition, jobs: ModelJobs) -> dg.SensorDefinition:
+    spec = model.spec.sensors.advance_rollout
+
+    @dg.sensor(
+        name=f"{model.name}__advance_rollout",
+        job=jobs.release,
+        minimum_interval_seconds=spec.interval_seconds,
+        default_status=_status(spec),
+        description="Begins the rollout of a new challenger and takes it step by step to an end.",
+    )
+    def advance_rollout(
+        ledger: dg.ResourceParam[Ledger],
+        telemetry: dg.ResourceParam[Telemetry],
+        clock: dg.ResourceParam[Clock],
+    ) -> Tick:
+        due = find_next_step(model, ledger, telemetry)
+        if not isinstance(due, NextStep):
+            return dg.SkipReason(due)
+        return dg.RunRequest(
+            # The hour is in the key, so that a step whose run failed is asked for again.
+            run_key=f"{model.name}/rollout/{due.key}/{clock.now():%Y%m%dT%H}",
+            partition_key=due.version,
+            tags={"mlops_assets/trigger": "rollout"},
+        )
+
+    return advance_rollout
+
+
+def _status(spec: SensorSpec) -> dg.DefaultSensorStatus:
+    return dg.DefaultSensorStatus(spec.default_status)

@@ -1,0 +1,191 @@
+"""From raw files to features and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlops_assets.adapters.ports import SourceFiles, TableStore, TableVersion
+from mlops_assets.components.definition import ModelDefinition
+from mlops_assets.lifecycle import features as feature_rules
+from mlops_assets.lifecycle.errors import SourceError
+from mlops_assets.lifecycle.features import FeatureInputs
+from mlops_assets.lifecycle.sources import ParsedSource, Source, parse_source
+from mlops_assets.lifecycle.validation import judge_accounting, judge_quarantine, split_quarantine
+from mlops_assets.lifecycle.verdicts import Verdict
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What an ingestion wrote, and what is wrong with the partitions it did not write."""
+
+    version: TableVersion | None
+    errors: Mapping[str, SourceError]
+    rows_elsewhere: int
+
+
+@dataclass(frozen=True)
+class Validated:
+    """Both halves of a validation, with the verdicts on them."""
+
+    validated: TableVersion
+    quarantined: TableVersion
+    accounting: Verdict
+    quarantine: Verdict
+    reasons: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class BuiltFeatures:
+    """The features written, with the verdict that they know only the past."""
+
+    version: TableVersion
+    leaks: Verdict
+    missing: Mapping[str, float]
+
+
+def ingest_source(
+    model: ModelDefinition,
+    source: Source,
+    keys: Sequence[str],
+    files: SourceFiles,
+    tables: TableStore,
+) -> Ingested:
+    """Read the partitions of a raw file; the good ones are written, in one commit."""
+    parsed = _parse(model, source, keys, files)
+    version = (
+        tables.write(model.table(f"raw_{source.name}"), parsed.partitions)
+        if parsed.partitions
+        else None
+    )
+    return Ingested(version, parsed.errors, parsed.rows_elsewhere)
+
+
+def validate_source(
+    model: ModelDefinition, source: Source, keys: Sequence[str], tables: TableStore
+) -> Validated:
+    """Split raw rows into validated and quarantined ones."""
+    raw = tables.read(model.table(f"raw_{source.name}"), keys)
+    halves = split_quarantine(raw, source)
+    validated = tables.write(
+        model.table(f"validated_{source.name}"), by_partition(halves.validated, keys)
+    )
+    quarantined = tables.write(
+        model.table(f"quarantined_{source.name}"), by_partition(halves.quarantined, keys)
+    )
+    kept, aside = halves.validated.height, halves.quarantined.height
+    reasons = halves.quarantined["quarantine_reason"].value_counts(sort=True)
+    return Validated(
+        validated,
+        quarantined,
+        judge_accounting(raw.height, kept, aside),
+        judge_quarantine(raw.height, aside, model.spec.validation),
+        dict(reasons.iter_rows()),
+    )
+
+
+def build_labels(model: ModelDefinition, keys: Sequence[str], tables: TableStore) -> TableVersion:
+    """Entities with their label and the moment it became known."""
+    policy = model.spec.entities
+    validated = tables.read(model.table(f"validated_{policy.source}"), keys)
+    entities = feature_rules.build_entity_rows(
+        model.function("build_entities"), validated.drop("partition"), policy
+    )
+    labels = feature_rules.build_label_rows(
+        model.function("build_labels"),
+        validated.drop("partition"),
+        entities,
+        policy,
+        model.spec.label,
+    )
+    return tables.write(
+        model.table("labels"), by_partition(labels.with_columns(validated["partition"]), keys)
+    )
+
+
+def build_features(
+    model: ModelDefinition, keys: Sequence[str], tables: TableStore
+) -> BuiltFeatures:
+    """Features of the partitions, and the proof that they know only the past."""
+    inputs, partition = _feature_inputs(model, keys, tables)
+    build, policy = model.function("build_features"), model.spec.entities
+    built = feature_rules.build_feature_rows(build, inputs, model.features, policy)
+    cut = built[feature_rules.PREDICTED_AT].median()
+    leaks: dict[str, int] = {}
+    early = 0
+    if cut is not None:
+        leaks = feature_rules.find_leaks(build, inputs, built, model.features, policy, cut)  # type: ignore[arg-type]
+        early = int((built[feature_rules.PREDICTED_AT] <= cut).sum())
+    version = tables.write(
+        model.table("features"), by_partition(built.with_columns(partition), keys)
+    )
+    nulls = built.select(model_names(model)).null_count().row(0, named=True)
+    missing = {name: count / max(built.height, 1) for name, count in nulls.items()}
+    return BuiltFeatures(version, feature_rules.judge_leaks(leaks, cut, early), missing)  # type: ignore[arg-type]
+
+
+def by_partition(frame: pl.DataFrame, keys: Sequence[str]) -> dict[str, pl.DataFrame]:
+    """Rows by their ``partition`` column, without it; keys that have none get an empty frame."""
+    found = {
+        str(key): rows.drop("partition")
+        for (key,), rows in frame.partition_by(
+            "partition", as_dict=True, maintain_order=True
+        ).items()
+    }
+    empty = frame.clear().drop("partition")
+    return {key: found.get(key, empty) for key in keys}
+
+
+def model_names(model: ModelDefinition) -> list[str]:
+    """The names of the model's features, in order."""
+    return [feature.name for feature in model.features]
+
+
+def _parse(
+    model: ModelDefinition, source: Source, keys: Sequence[str], files: SourceFiles
+) -> ParsedSource:
+    """One file for all partitions, or one file for each."""
+    if "{partition}" not in source.path:
+        try:
+            file = files.read(source.path, model.folder)
+        except SourceError as error:
+            return ParsedSource({}, dict.fromkeys(keys, error))
+        return parse_source(file, source, model.calendar, keys)
+    partitions: dict[str, pl.DataFrame] = {}
+    errors: dict[str, SourceError] = {}
+    elsewhere = 0
+    for key in keys:
+        try:
+            file = files.read(source.path.replace("{partition}", key), model.folder)
+        except SourceError as error:
+            errors[key] = error
+            continue
+        parsed = parse_source(file, source, model.calendar, [key])
+        partitions.update(parsed.partitions)
+        errors.update(parsed.errors)
+        elsewhere += parsed.rows_elsewhere
+    return ParsedSource(partitions, errors, elsewhere)
+
+
+def _feature_inputs(
+    model: ModelDefinition, keys: Sequence[str], tables: TableStore
+) -> tuple[FeatureInputs, pl.Series]:
+    """What ``build_features`` may look at, and the partition of each entity."""
+    policy = model.spec.entities
+    wide = model.calendar.with_lookback(tuple(keys), policy.lookback)
+    history = tables.read(model.table("labels"), wide)
+    # The entities come without label and outcome: what is not handed over cannot leak.
+    entities = history.filter(history["partition"].is_in(list(keys)))
+    sources = {
+        source.name: tables.read(
+            model.table(f"validated_{source.name}"), wide if source.partitioned_by else None
+        ).drop("partition")
+        for source in model.feature_sources
+    }
+    unlabelled = entities.drop("partition", model.spec.label, feature_rules.KNOWN_AT)
+    inputs = FeatureInputs(unlabelled, history.drop("partition"), sources, model.timed_sources)
+    return inputs, entities["partition"]

@@ -1,0 +1,192 @@
+"""From logged predictions to performance, drift, and the decision to train again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_assets.adapters.journal import read_champion, write_once
+from mlops_assets.adapters.ports import Clock, Ledger, Reports, TableStore, TableVersion, Telemetry
+from mlops_assets.components.definition import ModelDefinition
+from mlops_assets.components.stages.data import by_partition, model_names
+from mlops_assets.lifecycle.errors import RefusedError
+from mlops_assets.lifecycle.monitoring import (
+    DriftReport,
+    PerformanceReport,
+    measure_drift,
+    measure_performance,
+)
+from mlops_assets.lifecycle.retraining import (
+    DriftWindow,
+    RetrainingDecision,
+    decide_retraining,
+)
+
+if TYPE_CHECKING:
+    import polars as pl
+
+DAY = "day"
+
+
+@dataclass(frozen=True)
+class MeasuredDrift:
+    """A drift report of one partition against the version that served, and its page if any."""
+
+    report: DriftReport
+    version: str
+    page: Path | None
+
+
+def collect_predictions(
+    model: ModelDefinition, keys: Sequence[str], telemetry: Telemetry, tables: TableStore
+) -> TableVersion:
+    """Move logged predictions whose rows fall into the partitions to their table, each once."""
+    import polars as pl
+
+    logged = telemetry.predictions(model.name)
+    moment = pl.coalesce("time", "received_at")
+    wanted = (
+        logged.with_columns(model.calendar.assign_moment(moment).alias("partition"))
+        .filter(pl.col("partition").is_in(list(keys)))
+        .unique(["request_id", "row", "version"], keep="first", maintain_order=True)
+    )
+    return tables.write(
+        model.table("predictions"), by_partition(_with_features(model, wanted), keys)
+    )
+
+
+def join_labels(
+    model: ModelDefinition, keys: Sequence[str], tables: TableStore
+) -> dict[str, PerformanceReport]:
+    """Performance per version over the partitions, as far as labels have arrived."""
+    predictions = tables.read(model.table("predictions"), keys)
+    key, label = model.spec.entities.key, model.spec.label
+    labels = tables.read(model.table("labels"), keys, columns=[key, label])
+    joined = predictions.join(labels, left_on="entity", right_on=key, how="left")
+    return {
+        str(version): measure_performance(rows, label)
+        for (version,), rows in joined.partition_by("version", as_dict=True).items()
+    }
+
+
+def record_performance(
+    model: ModelDefinition,
+    key: str,
+    reports: dict[str, PerformanceReport],
+    ledger: Ledger,
+    clock: Clock,
+) -> None:
+    """Keep what labels said about each version in a partition."""
+    body = {version: asdict(report) for version, report in reports.items()}
+    write_once(ledger, "performance", model.name, key, body, clock.now())
+
+
+def compare_with_reference(
+    model: ModelDefinition,
+    key: str,
+    tables: TableStore,
+    ledger: Ledger,
+    reports: Reports,
+    clock: Clock,
+    *,
+    always_render: bool,
+) -> MeasuredDrift:
+    """Drift of a partition's predictions from the data the champion was trained on.
+
+    Raises ``RefusedError`` before there is a champion: nothing to compare with.
+    """
+    champion = read_champion(ledger, model.name)
+    if champion is None:
+        raise RefusedError(f"{model.name}: no version serves yet; release one before monitoring it")
+    policy = model.spec.monitoring
+    before = model.calendar.before(champion.train_as_of, policy.reference)
+    reference = _with_day(model, tables.read(model.table("features"), before), _time(model))
+    current = _with_day(model, tables.read(model.table("predictions"), [key]), "moment")
+    evaluation = ledger.latest("evaluation", model.name, champion.digest)
+    weights = evaluation.body["importance"] if evaluation else None
+    report = measure_drift(reference, current, model.features, policy, day=DAY, weights=weights)
+    drifted = report.verdict.outcome == "failed"
+    page = (
+        reports.drift(f"{model.name}/drift-{key}-{champion.version}", reference, current, report)
+        if report.columns and (drifted or always_render)
+        else None
+    )
+    body = {
+        "version": champion.version,
+        "outcome": report.verdict.outcome,
+        "reason": report.verdict.reason,
+        "share": report.share,
+        "columns": [asdict(column) for column in report.columns],
+    }
+    write_once(ledger, "drift", model.name, key, body, clock.now())
+    return MeasuredDrift(report, champion.version, page)
+
+
+def consider_retraining(model: ModelDefinition, ledger: Ledger) -> RetrainingDecision:
+    """What the policy says about the drift seen so far. Reads only."""
+    latest = {row.subject: row.body for row in ledger.history("drift", model.name)}
+    windows = [
+        DriftWindow(key, body["version"], body["outcome"], body["reason"])
+        for key, body in latest.items()
+    ]
+    asked = [
+        (row.subject, row.body["as_of"])
+        for row in ledger.history("retraining", model.name)
+        if row.body["action"] == "retrain"
+    ]
+    return decide_retraining(
+        windows,
+        read_champion(ledger, model.name),
+        model.calendar,
+        model.spec.retraining,
+        asked=asked,
+    )
+
+
+def record_retraining(
+    model: ModelDefinition, key: str, ledger: Ledger, clock: Clock
+) -> RetrainingDecision:
+    """Decide and keep the decision under the newest window it rests on."""
+    decision = consider_retraining(model, ledger)
+    subject = decision.window or key
+    write_once(ledger, "retraining", model.name, subject, asdict(decision), clock.now())
+    return decision
+
+
+def _with_features(model: ModelDefinition, logged: pl.DataFrame) -> pl.DataFrame:
+    """The log's columns and every feature of today's model, null where a version had none."""
+    import polars as pl
+
+    kinds = {
+        feature.name: pl.Float64 if feature.kind == "numeric" else pl.String
+        for feature in model.features
+    }
+    absent = [pl.lit(None, kinds[name]).alias(name) for name in kinds if name not in logged.columns]
+    fixed = [
+        "request_id",
+        "row",
+        "version",
+        "digest",
+        "arm",
+        "received_at",
+        "entity",
+        "time",
+        "probability",
+        "milliseconds",
+        "partition",
+    ]
+    moment = pl.coalesce("time", "received_at").alias("moment")
+    return logged.with_columns(absent).select(*fixed, moment, *model_names(model))
+
+
+def _with_day(model: ModelDefinition, table: pl.DataFrame, moment: str) -> pl.DataFrame:
+    import polars as pl
+
+    local = pl.col(moment).dt.convert_time_zone(model.calendar.timezone)
+    return table.with_columns(local.dt.date().alias(DAY))
+
+
+def _time(model: ModelDefinition) -> str:
+    return model.spec.entities.time

@@ -1,0 +1,127 @@
+"""Which adapter plays which role; the only file that reads the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from mlops_assets.adapters.alerts import AppriseAlerts, FileAlerts
+from mlops_assets.adapters.delta_tables import DeltaTables
+from mlops_assets.adapters.evidently_reports import EvidentlyReports
+from mlops_assets.adapters.jsonl_telemetry import JsonlTelemetry
+from mlops_assets.adapters.local_files import LocalFiles
+from mlops_assets.adapters.local_serving import LocalServing
+from mlops_assets.adapters.mlflow_registry import MlflowRegistry
+from mlops_assets.adapters.mlflow_tracking import MlflowTracking
+from mlops_assets.adapters.optuna_studies import OptunaStudies
+from mlops_assets.adapters.skops_models import FolderModelFiles
+from mlops_assets.adapters.sql_ledger import SqlLedger
+from mlops_assets.adapters.system_clock import SystemClock
+from mlops_assets.lifecycle.errors import SpecError
+
+DEFAULT_STATE = Path(__file__).parents[3] / "state"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What differs from machine to machine.
+
+    ``state`` holds everything that is written. ``ledger`` is an SQLAlchemy URL, ``tracking`` an
+    MLflow address or database, ``tables`` a folder or an object-store URI.
+    """
+
+    state: Path
+    ledger: str
+    tracking: str
+    tracking_ui: str | None
+    tables: str
+    serving_port: int
+    alert_urls: tuple[str, ...]
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Settings from environment variables; ``MLOPS_ASSETS_PROFILE`` picks the defaults.
+
+    ``local`` needs no variable. ``production`` has no default for shared services: a missing
+    variable is named. Raises ``SpecError``.
+    """
+    profile = environment.get("MLOPS_ASSETS_PROFILE", "local")
+    if profile not in ("local", "production"):
+        raise SpecError(
+            f"MLOPS_ASSETS_PROFILE: got '{profile}', allowed are 'local' and 'production'"
+        )
+    state = Path(environment.get("MLOPS_ASSETS_STATE", DEFAULT_STATE)).absolute()
+    defaults = {
+        "MLOPS_ASSETS_LEDGER_URL": f"sqlite:///{state / 'ledger.db'}",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{state / 'mlflow' / 'mlflow.db'}",
+        "MLOPS_ASSETS_TABLES": str(state / "tables"),
+    }
+    missing = [name for name in defaults if name not in environment]
+    if profile == "production" and missing:
+        raise SpecError(f"MLOPS_ASSETS_PROFILE=production needs {', '.join(missing)}")
+    values = {**defaults, **environment}
+    mlflow_port = environment.get("MLOPS_ASSETS_MLFLOW_PORT", "5000")
+    tracking = values["MLFLOW_TRACKING_URI"]
+    return Settings(
+        state=state,
+        ledger=values["MLOPS_ASSETS_LEDGER_URL"],
+        tracking=tracking,
+        tracking_ui=tracking if "http" in tracking else f"http://127.0.0.1:{mlflow_port}",
+        tables=values["MLOPS_ASSETS_TABLES"],
+        serving_port=int(environment.get("MLOPS_ASSETS_SERVING_PORT", "8080")),
+        alert_urls=tuple(environment.get("MLOPS_ASSETS_ALERT_URLS", "").split()),
+    )
+
+
+def build_resources(settings: Settings) -> dict[str, Any]:
+    """One adapter per role. Making them opens nothing and imports no brand."""
+    state = settings.state
+    return {
+        "clock": SystemClock(),
+        "files": LocalFiles(),
+        "tables": DeltaTables(settings.tables),
+        "ledger": SqlLedger(settings.ledger),
+        "model_files": FolderModelFiles(state / "models"),
+        "tracking": MlflowTracking(
+            settings.tracking,
+            state / "mlflow" / "artifacts" if settings.tracking.startswith("sqlite") else None,
+            settings.tracking_ui,
+        ),
+        "registry": MlflowRegistry(settings.tracking),
+        "studies": OptunaStudies(state / "studies"),
+        "serving": build_serving(settings),
+        "telemetry": JsonlTelemetry(state / "prediction_log"),
+        "reports": EvidentlyReports(state / "reports"),
+        "alerts": AppriseAlerts(settings.alert_urls)
+        if settings.alert_urls
+        else FileAlerts(state / "alerts.jsonl"),
+    }
+
+
+def build_serving(settings: Settings) -> LocalServing:
+    """The model server of this machine."""
+    return LocalServing(
+        ledger_url=settings.ledger,
+        models=settings.state / "models",
+        log=settings.state / "prediction_log",
+        state=settings.state / "serving",
+        port=settings.serving_port,
+    )
+
+
+def silence_telemetry(environment: dict[str, str] | os._Environ[str]) -> None:
+    """Libraries tell nobody what is done with them, here and in processes started from here."""
+    for name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "DAGSTER_DISABLE_TELEMETRY"):
+        environment.setdefault(name, "true")
+
+
+@dg.definitions
+def resources() -> dg.Definitions:
+    """The resources of this code location."""
+    silence_telemetry(os.environ)
+    return dg.Definitions(resources=build_resources(read_settings(os.environ)))

@@ -1,0 +1,262 @@
+"""Features that know only the past.
+
+The functions of ``model.py`` never see an outcome of the rows they build features for: outcome
+columns are dropped before they are called, and labels reach them only as ``history``, where each
+row carries the moment it became known. ``find_leaks`` proves it by building again without the
+future.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from mlops_assets.lifecycle.errors import FeatureError
+from mlops_assets.lifecycle.training import Feature
+from mlops_assets.lifecycle.verdicts import Verdict
+
+if TYPE_CHECKING:
+    import polars as pl
+
+PREDICTED_AT = "predicted_at"
+KNOWN_AT = "known_at"
+
+
+@dataclass(frozen=True)
+class EntityPolicy:
+    """What one row of a model is.
+
+    ``source``: the table whose rows are predicted for. ``key`` and ``time``: columns that
+    ``build_entities`` makes. ``lead``: minutes before ``time`` at which the prediction is made.
+    ``outcomes``: columns of the source known only afterwards. ``lookback``: partitions of
+    history that features may reach back to.
+    """
+
+    source: str
+    key: str
+    time: str
+    outcomes: tuple[str, ...]
+    lead: int = 0
+    lookback: int = 5
+
+    def __post_init__(self) -> None:
+        if self.lead < 0:
+            raise ValueError(f"lead must not be negative, got {self.lead}")
+        if self.lookback < 0:
+            raise ValueError(f"lookback must not be negative, got {self.lookback}")
+
+
+@dataclass(frozen=True)
+class FeatureInputs:
+    """What ``build_features`` may look at.
+
+    ``entities``: the rows to build for, with the key, ``predicted_at`` and whatever was known
+    before. ``history``: earlier and current entities with their label and ``known_at``.
+    ``sources``: the other validated tables. ``times``: for each table, the column that says
+    when its rows became known (absent for tables that always were).
+    """
+
+    entities: pl.DataFrame
+    history: pl.DataFrame
+    sources: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    times: Mapping[str, str] = field(default_factory=dict)
+
+    def known_by(self, moment: datetime) -> FeatureInputs:
+        """The same inputs as they were at ``moment``: everything learned later is gone."""
+        import polars as pl
+
+        sources = {
+            name: table.filter(pl.col(self.times[name]) <= moment) if name in self.times else table
+            for name, table in self.sources.items()
+        }
+        history = self.history.filter(pl.col(KNOWN_AT) <= moment)
+        return FeatureInputs(self.entities, history, sources, self.times)
+
+
+def build_entity_rows(
+    build_entities: Callable[[pl.DataFrame], pl.DataFrame],
+    validated: pl.DataFrame,
+    policy: EntityPolicy,
+) -> pl.DataFrame:
+    """The entities of a validated table, built from what was known before the outcome."""
+    import polars as pl
+
+    entities = build_entities(validated.drop(policy.outcomes))
+    _require("build_entities", entities, [policy.key, policy.time], policy.key, validated.height)
+    return entities.with_columns(
+        (pl.col(policy.time) - timedelta(minutes=policy.lead)).alias(PREDICTED_AT)
+    )
+
+
+def build_label_rows(
+    build_labels: Callable[[pl.DataFrame], pl.DataFrame],
+    validated: pl.DataFrame,
+    entities: pl.DataFrame,
+    policy: EntityPolicy,
+    label: str,
+) -> pl.DataFrame:
+    """Entities with their label (null where there is none) and the moment it became known."""
+    import polars as pl
+
+    labels = build_labels(validated)
+    _require("build_labels", labels, [policy.key, label, KNOWN_AT], policy.key, validated.height)
+    unplaced = labels.filter(pl.col(label).is_not_null() & pl.col(KNOWN_AT).is_null()).height
+    if unplaced:
+        raise FeatureError(
+            f"build_labels: {unplaced} labelled row(s) have no '{KNOWN_AT}'; "
+            "say when each label became known"
+        )
+    return entities.join(
+        labels.select(policy.key, label, KNOWN_AT), on=policy.key, how="left", maintain_order="left"
+    )
+
+
+def build_feature_rows(
+    build_features: Callable[[FeatureInputs], pl.DataFrame],
+    inputs: FeatureInputs,
+    features: Sequence[Feature],
+    policy: EntityPolicy,
+) -> pl.DataFrame:
+    """One row per entity: key, time, and exactly the declared features, in order."""
+    import polars as pl
+
+    built = build_features(inputs)
+    names = [feature.name for feature in features]
+    _require("build_features", built, [policy.key, *names], policy.key, inputs.entities.height)
+    kinds = [
+        pl.col(feature.name).cast(pl.Float64 if feature.kind == "numeric" else pl.String)
+        for feature in features
+    ]
+    moments = inputs.entities.select(policy.key, policy.time, PREDICTED_AT)
+    return moments.join(
+        built.select(policy.key, *kinds), on=policy.key, how="left", maintain_order="left"
+    )
+
+
+def find_leaks(
+    build_features: Callable[[FeatureInputs], pl.DataFrame],
+    inputs: FeatureInputs,
+    built: pl.DataFrame,
+    features: Sequence[Feature],
+    policy: EntityPolicy,
+    cut: datetime,
+) -> dict[str, int]:
+    """For each feature, how many rows predicted by ``cut`` change when the future is taken away.
+
+    Empty when the features know only the past.
+    """
+    import polars as pl
+
+    past = build_feature_rows(build_features, inputs.known_by(cut), features, policy)
+    early = pl.col(PREDICTED_AT) <= cut
+    before, after = built.filter(early), past.filter(early)
+    changes = {
+        feature.name: int(before[feature.name].ne_missing(after[feature.name]).sum())
+        for feature in features
+    }
+    return {name: count for name, count in changes.items() if count}
+
+
+def judge_leaks(leaks: Mapping[str, int], cut: datetime, rows: int) -> Verdict:
+    """Whether features predicted by ``cut`` stay the same once the future is taken away."""
+    name = "features_know_only_the_past"
+    if leaks:
+        said = ", ".join(f"{feature} in {count} rows" for feature, count in leaks.items())
+        return Verdict(
+            name,
+            "failed",
+            f"without what came after {cut:%Y-%m-%d %H:%M} UTC, these change: {said}",
+            {"leaks": dict(leaks)},
+        )
+    return Verdict(
+        name,
+        "passed",
+        f"{rows} rows predicted by {cut:%Y-%m-%d %H:%M} UTC are the same without what came after",
+        {"rows": rows},
+    )
+
+
+def rolling_rate(
+    entities: pl.DataFrame,
+    history: pl.DataFrame,
+    *,
+    label: str,
+    by: Sequence[str],
+    window: timedelta,
+) -> pl.Series:
+    """The share of positive labels per group among those that became known in the ``window``
+    up to ``predicted_at``; null where none did. One value per entity, in order.
+
+    Counts are differences of cumulative counts, so a value does not depend on how much more
+    history is passed in, and nothing that became known later can touch it.
+    """
+    import polars as pl
+
+    known = (
+        history.filter(pl.col(label).is_not_null())
+        .sort(KNOWN_AT)
+        .select(
+            *by,
+            KNOWN_AT,
+            pl.col(label).cast(pl.Int64).cum_sum().over(by).alias("positives"),
+            pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over(by).alias("seen"),
+        )
+    )
+    asked = entities.select(*by, upto=PREDICTED_AT).with_row_index("row").sort("upto")
+    begins = asked.with_columns(pl.col("upto") - window)
+    counts = [
+        moments.sort("upto")
+        .join_asof(known, left_on="upto", right_on=KNOWN_AT, by=list(by), check_sortedness=False)
+        .sort("row")
+        .select(pl.col("positives", "seen").fill_null(0))
+        for moments in (asked, begins)
+    ]
+    inside = counts[0] - counts[1]
+    return inside.select(
+        pl.when(pl.col("seen") > 0).then(pl.col("positives") / pl.col("seen"))
+    ).to_series()
+
+
+def latest_known(
+    entities: pl.DataFrame,
+    table: pl.DataFrame,
+    *,
+    by: Sequence[str],
+    time: str,
+    tolerance: timedelta,
+) -> pl.DataFrame:
+    """Entities joined with the last row of ``table`` per group known by ``predicted_at``,
+    not older than ``tolerance``; nulls where there is none. Rows keep their order.
+    """
+    return (
+        entities.with_row_index("row")
+        .sort(PREDICTED_AT)
+        .join_asof(
+            table.sort(time),
+            left_on=PREDICTED_AT,
+            right_on=time,
+            by=list(by),
+            tolerance=tolerance,
+            check_sortedness=False,
+        )
+        .sort("row")
+        .drop("row")
+    )
+
+
+def _require(
+    function: str, frame: pl.DataFrame, columns: Sequence[str], key: str, rows: int
+) -> None:
+    missing = [name for name in columns if name not in frame.columns]
+    if missing:
+        raise FeatureError(
+            f"{function}: must return the column(s) {', '.join(missing)}; "
+            f"it returned {', '.join(frame.columns)}"
+        )
+    if frame.height != rows or frame[key].n_unique() != rows:
+        raise FeatureError(
+            f"{function}: must return one row per '{key}': {rows} expected, "
+            f"{frame.height} came with {frame[key].n_unique()} different keys"
+        )

@@ -1,0 +1,281 @@
+"""Drift between reference and current rows, and the performance labels reveal later.
+
+Rows within a day depend on each other (the same weather, the same delays rolling on), so a test
+that takes them as independent alarms every week. Here whole days are permuted between reference
+and current: the null distribution keeps the dependence within a day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from mlops_assets.lifecycle.training import Feature
+from mlops_assets.lifecycle.verdicts import Verdict
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import polars as pl
+
+PREDICTION = "probability"
+_MISSING = "missing"
+_OTHER = "other"
+_BINS = 10
+_CATEGORIES = 30
+
+
+@dataclass(frozen=True)
+class DriftPolicy:
+    """When columns, and when a window of rows, count as drifted.
+
+    ``false_discovery_rate``: the share of flagged columns that may be flagged by chance
+    (Benjamini-Hochberg). ``minimum_effect``: the smallest shift worth a flag, 0 to 1.
+    ``drift_share``: the share of columns, weighted by importance, that makes a window drift.
+    ``minimum_rows`` and ``minimum_days``: less than this on either side is inconclusive.
+    ``reference``: how many partitions before the training date are the reference.
+    """
+
+    false_discovery_rate: float = 0.05
+    minimum_effect: float = 0.1
+    drift_share: float = 0.3
+    minimum_rows: int = 300
+    minimum_days: int = 3
+    reference: int = 8
+    permutations: int = 400
+    seed: int = 7
+
+    def __post_init__(self) -> None:
+        for name in ("false_discovery_rate", "minimum_effect", "drift_share"):
+            value = getattr(self, name)
+            if not 0 < value <= 1:
+                raise ValueError(f"{name} must lie in (0, 1], got {value}")
+
+
+@dataclass(frozen=True)
+class ColumnDrift:
+    """One column. ``effect``: largest gap between the cumulative shares of a numeric column, or
+    half the summed gaps between the shares of categories, 0 to 1. ``adjusted_p_value`` is after
+    Benjamini-Hochberg.
+    """
+
+    column: str
+    kind: Literal["numeric", "categorical"]
+    effect: float
+    p_value: float
+    adjusted_p_value: float
+    weight: float
+    drifted: bool
+
+
+@dataclass(frozen=True)
+class DriftReport:
+    """All columns of one window, and the verdict that ``reference_still_holds``."""
+
+    columns: tuple[ColumnDrift, ...]
+    share: float
+    verdict: Verdict
+    reference_rows: int
+    current_rows: int
+
+
+@dataclass(frozen=True)
+class PerformanceReport:
+    """What labels say about logged predictions. ``metrics`` is empty while one class is missing."""
+
+    predictions: int
+    labelled: int
+    positive_rate: float | None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+def measure_drift(
+    reference: pl.DataFrame,
+    current: pl.DataFrame,
+    features: Sequence[Feature],
+    policy: DriftPolicy,
+    *,
+    day: str,
+    weights: Mapping[str, float] | None = None,
+) -> DriftReport:
+    """Compare each feature between the two tables; ``day`` names the column of dates.
+
+    ``weights`` is the importance of each feature (1 each when None); negative ones count as 0.
+    """
+    few = _too_few(reference, current, day, policy)
+    if few:
+        verdict = Verdict("reference_still_holds", "inconclusive", few)
+        return DriftReport((), 0.0, verdict, reference.height, current.height)
+    tested = [
+        (feature, *_test_column(reference, current, feature, policy, day)) for feature in features
+    ]
+    adjusted = benjamini_hochberg([p_value for _, _, p_value in tested])
+    importance = _normalised(features, weights)
+    columns = tuple(
+        ColumnDrift(
+            column=feature.name,
+            kind=feature.kind,
+            effect=effect,
+            p_value=p_value,
+            adjusted_p_value=q_value,
+            weight=importance[feature.name],
+            drifted=q_value <= policy.false_discovery_rate and effect >= policy.minimum_effect,
+        )
+        for (feature, effect, p_value), q_value in zip(tested, adjusted, strict=True)
+    )
+    share = sum(column.weight for column in columns if column.drifted)
+    verdict = judge_drift(columns, share, policy)
+    return DriftReport(columns, share, verdict, reference.height, current.height)
+
+
+def judge_drift(columns: Sequence[ColumnDrift], share: float, policy: DriftPolicy) -> Verdict:
+    """Failed when the drifted columns weigh at least ``drift_share``."""
+    drifted = sorted((c for c in columns if c.drifted), key=lambda c: -c.weight)
+    named = ", ".join(f"{c.column} (effect {c.effect:.2f})" for c in drifted[:5]) or "none"
+    said = (
+        f"{len(drifted)} of {len(columns)} columns drifted, {share:.0%} by importance "
+        f"(alarm at {policy.drift_share:.0%}): {named}"
+    )
+    outcome: Literal["failed", "passed"] = "failed" if share >= policy.drift_share else "passed"
+    evidence = {"share": share, "drifted": [c.column for c in drifted]}
+    return Verdict("reference_still_holds", outcome, said, evidence)
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values that control the false discovery rate (Benjamini and Hochberg, 1995)."""
+    order = sorted(range(len(p_values)), key=lambda index: -p_values[index])
+    adjusted, smallest = [0.0] * len(p_values), 1.0
+    for rank, index in enumerate(order):
+        smallest = min(smallest, p_values[index] * len(p_values) / (len(p_values) - rank))
+        adjusted[index] = smallest
+    return adjusted
+
+
+def measure_performance(predictions: pl.DataFrame, label: str) -> PerformanceReport:
+    """Metrics of predictions joined with labels; rows whose label is null have none yet."""
+    from mlops_assets.lifecycle.evaluation import measure_metrics
+
+    labelled = predictions.drop_nulls(label)
+    if labelled.is_empty():
+        return PerformanceReport(predictions.height, 0, None)
+    truth = labelled[label].cast(int).to_numpy()
+    rate = float(truth.mean())
+    both = 0 < rate < 1
+    metrics = measure_metrics(truth, labelled[PREDICTION].to_numpy()) if both else {}
+    return PerformanceReport(predictions.height, labelled.height, rate, metrics)
+
+
+def _too_few(
+    reference: pl.DataFrame, current: pl.DataFrame, day: str, policy: DriftPolicy
+) -> str | None:
+    for name, table in (("reference", reference), ("current", current)):
+        days = table[day].n_unique() if table.height else 0
+        if table.height < policy.minimum_rows or days < policy.minimum_days:
+            return (
+                f"{name} has {table.height} rows on {days} days, at least {policy.minimum_rows} "
+                f"on {policy.minimum_days} are needed"
+            )
+    return None
+
+
+def _test_column(
+    reference: pl.DataFrame, current: pl.DataFrame, feature: Feature, policy: DriftPolicy, day: str
+) -> tuple[float, float]:
+    """Effect and p-value of one column by permuting whole days (Phipson and Smyth, 2010)."""
+    import numpy as np
+
+    counts, days_reference = _daily_counts(reference, current, feature, day)
+    is_current = np.zeros(len(counts), dtype=bool)
+    is_current[days_reference:] = True
+    generator = np.random.default_rng(policy.seed)
+    draws = np.stack(
+        [is_current] + [generator.permutation(is_current) for _ in range(policy.permutations)]
+    ).astype(float)
+    inside = draws @ counts
+    effects = _effects(inside, counts.sum(axis=0) - inside, feature.kind)
+    larger = int((effects[1:] >= effects[0] - 1e-12).sum())
+    return float(effects[0]), (larger + 1) / (policy.permutations + 1)
+
+
+def _daily_counts(
+    reference: pl.DataFrame, current: pl.DataFrame, feature: Feature, day: str
+) -> tuple[npt.NDArray[np.float64], int]:
+    """Rows per day and bin, reference days first; missing values are a bin of their own."""
+    import polars as pl
+
+    both = pl.concat(
+        [
+            table.select(day=pl.col(day), value=pl.col(feature.name), side=pl.lit(side))
+            for side, table in enumerate((reference, current))
+        ]
+    )
+    labels = _numeric_bins(both) if feature.kind == "numeric" else _category_bins(both)
+    table = (
+        both.select("side", "day", labels.alias("bin"))
+        .group_by("side", "day", "bin")
+        .len()
+        .pivot("bin", index=["side", "day"], values="len")
+        .fill_null(0)
+        .sort("side", "day")
+    )
+    ordered = sorted(name for name in table.columns if name not in ("side", "day"))
+    return table.select(ordered).to_numpy().astype(float), int((table["side"] == 0).sum())
+
+
+def _numeric_bins(both: pl.DataFrame) -> pl.Series:
+    """Tenths of the reference, by name in rising order."""
+    import numpy as np
+    import polars as pl
+
+    values = both["value"].cast(pl.Float64).fill_nan(None)
+    known = values.filter(both["side"] == 0).drop_nulls()
+    known = known if known.len() else values.drop_nulls()
+    edges = np.unique(
+        np.quantile(known.to_numpy(), np.linspace(0, 1, _BINS + 1)[1:-1])
+        if known.len()
+        else np.array([0.0])
+    )
+    index = np.searchsorted(edges, values.fill_null(0.0).to_numpy(), side="left")
+    names = pl.Series([f"{i:02d}" for i in range(len(edges) + 1)])
+    return pl.select(
+        pl.when(values.is_null()).then(pl.lit(_MISSING)).otherwise(names.gather(index))
+    ).to_series()
+
+
+def _category_bins(both: pl.DataFrame) -> pl.Series:
+    """The most frequent categories by name, the rest together."""
+    import polars as pl
+
+    values = both["value"].cast(pl.String).fill_null(_MISSING)
+    top = values.value_counts(sort=True).head(_CATEGORIES).to_series()
+    return pl.select(
+        pl.when(values.is_in(top.to_list())).then(values).otherwise(pl.lit(_OTHER))
+    ).to_series()
+
+
+def _effects(
+    current: npt.NDArray[np.float64],
+    reference: npt.NDArray[np.float64],
+    kind: Literal["numeric", "categorical"],
+) -> npt.NDArray[np.float64]:
+    """Per draw: the Kolmogorov distance over bins, or the total variation distance."""
+    import numpy as np
+
+    gaps = current / current.sum(axis=1, keepdims=True) - reference / reference.sum(
+        axis=1, keepdims=True
+    )
+    if kind == "numeric":
+        largest: npt.NDArray[np.float64] = np.abs(np.cumsum(gaps, axis=1)).max(axis=1)
+        return largest
+    total: npt.NDArray[np.float64] = np.abs(gaps).sum(axis=1) / 2
+    return total
+
+
+def _normalised(
+    features: Sequence[Feature], weights: Mapping[str, float] | None
+) -> dict[str, float]:
+    """Non-negative weights that add up to 1; equal ones when nothing is known to matter."""
+    raw = {f.name: max((weights or {}).get(f.name, 0.0), 0.0) for f in features}
+    total = sum(raw.values())
+    return {name: value / total if total else 1 / len(raw) for name, value in raw.items()}

@@ -1,0 +1,1 @@
+"""Progressive delivery: measuring (analysis) is kept apart from moving on (state, strategies)."""

@@ -1,0 +1,93 @@
+"""The state of a rollout, the champion, and the routing that follows from both.
+
+A rollout's states are rows of the ledger; nothing here is kept anywhere else, so a step that is
+applied twice, or is killed half-way, leaves the old state or the new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Phase = Literal["initializing", "progressing", "succeeded", "failed"]
+ACTIVE: tuple[Phase, ...] = ("initializing", "progressing")
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The version that answers by default: like ``v3``; ``digest`` names its files."""
+
+    version: str
+    digest: str
+    train_as_of: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class RolloutState:
+    """Where a version's rollout stands.
+
+    ``step`` counts the strategy's steps from 0; ``weight`` is the share of requests in percent
+    that the version answers; ``since`` (ISO 8601, UTC) is when this step began, so that an
+    analysis never pools over steps; ``baseline`` is the champion it is compared with.
+    """
+
+    version: str
+    digest: str
+    train_as_of: str
+    phase: Phase
+    step: int
+    weight: int
+    since: str
+    reason: str
+    baseline: str | None = None
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def active(self) -> bool:
+        return self.phase in ACTIVE
+
+
+@dataclass(frozen=True)
+class Target:
+    """One version in the routing. ``weight`` in percent; 0 keeps it loaded and idle."""
+
+    version: str
+    digest: str
+    weight: int
+    arm: Literal["primary", "canary"]
+
+
+@dataclass(frozen=True)
+class Routing:
+    """Which versions an endpoint serves. Weights add up to 100 once there is a primary."""
+
+    model: str
+    targets: tuple[Target, ...]
+
+    @property
+    def primary(self) -> Target | None:
+        return next((t for t in self.targets if t.arm == "primary"), None)
+
+    @property
+    def canary(self) -> Target | None:
+        return next((t for t in self.targets if t.arm == "canary"), None)
+
+
+def build_routing(model: str, champion: Champion | None, rollout: RolloutState | None) -> Routing:
+    """The routing that follows from the champion and the model's latest rollout.
+
+    Before there is a champion the version that is initializing is loaded but answers nothing.
+    """
+    canary = rollout if rollout and rollout.active else None
+    if canary and champion and canary.digest == champion.digest:
+        canary = None
+    targets: list[Target] = []
+    if champion:
+        share = 100 - canary.weight if canary else 100
+        targets.append(Target(champion.version, champion.digest, share, "primary"))
+    if canary:
+        weight = canary.weight if champion else 0
+        targets.append(Target(canary.version, canary.digest, weight, "canary"))
+    return Routing(model, tuple(targets))

@@ -1,0 +1,266 @@
+"""Raw files against what their source declares: right columns, right types, no duplicate keys.
+
+What is wrong with a file as such fails the partitions it touches, before any table changes.
+Values that are merely implausible are the business of ``validation``.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from mlops_assets.lifecycle.errors import SourceError, did_you_mean
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from mlops_assets.lifecycle.calendar import Calendar
+
+ColumnType = Literal["int", "float", "str", "bool", "date", "datetime"]
+UNPARTITIONED = "all"
+"""The partition of a table that has no partitions."""
+
+LINE = "source_line"
+"""The line in the raw file a row came from (1 is the header); kept so that people can look."""
+
+_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a column holds. ``ge``, ``le`` and ``isin`` are rules a row is quarantined for."""
+
+    type: ColumnType
+    nullable: bool = False
+    ge: float | None = None
+    le: float | None = None
+    isin: tuple[str, ...] | None = None
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        if self.ge is not None and self.le is not None and self.ge > self.le:
+            raise ValueError(f"ge must not be above le, got ge={self.ge} and le={self.le}")
+        if self.type not in ("int", "float") and (self.ge, self.le) != (None, None):
+            raise ValueError(f"ge and le are for int and float columns, this one is {self.type}")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One raw table.
+
+    ``path`` may hold ``{partition}`` (one file per partition) or not (one file for all).
+    ``partitioned_by``: one date or datetime column, or year, month and day columns; empty for a
+    source without partitions. ``time``: the column that says when a row became known; rows of a
+    source without one are taken as always known. ``rules``: SQL expressions that hold for a
+    plausible row.
+    """
+
+    name: str
+    path: str
+    key: tuple[str, ...]
+    columns: Mapping[str, Column]
+    partitioned_by: tuple[str, ...] = ()
+    time: str | None = None
+    rules: Mapping[str, str] = field(default_factory=dict)
+    null_values: tuple[str, ...] = ("NA", "")
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """The bytes of a raw file and the name to call it by in messages."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class ParsedSource:
+    """Good partitions with their rows, and what is wrong with the others."""
+
+    partitions: Mapping[str, pl.DataFrame]
+    errors: Mapping[str, SourceError]
+    rows_elsewhere: int = 0
+
+
+def parse_source(
+    file: SourceFile, source: Source, calendar: Calendar, keys: Sequence[str]
+) -> ParsedSource:
+    """Split a raw file into the wanted partitions, each with all its rows, typed.
+
+    A fault that touches some rows fails the partitions of those rows; a fault of the whole file
+    (unreadable, a column missing, a row without a date) fails them all.
+    """
+    import polars as pl
+
+    try:
+        text = _read_columns(file, source)
+        typed = _cast(text, source)
+        typed = typed.with_columns(partition=_partition(source, calendar))
+        _require_dates(file, source, text, typed)
+    except SourceError as error:
+        return ParsedSource({}, dict.fromkeys(keys, error))
+    faults = _type_faults(file, source, text, typed) | _duplicate_faults(file, source, typed)
+    wanted = typed.filter(pl.col("partition").is_in(list(keys)))
+    split = {
+        str(key): rows.drop("partition")
+        for (key,), rows in wanted.partition_by("partition", as_dict=True).items()
+    }
+    empty = typed.clear().drop("partition")
+    return ParsedSource(
+        {key: split.get(key, empty) for key in keys if key not in faults},
+        {key: faults[key] for key in keys if key in faults},
+        rows_elsewhere=typed.height - wanted.height,
+    )
+
+
+def _read_columns(file: SourceFile, source: Source) -> pl.DataFrame:
+    """The declared columns as text, with the line each row came from."""
+    import polars as pl
+
+    data = decompress(file)
+    try:
+        table = (
+            pl.read_parquet(io.BytesIO(data)).cast(pl.String, strict=False)
+            if file.name.endswith(".parquet")
+            else pl.read_csv(data, infer_schema=False, null_values=list(source.null_values))
+        )
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).splitlines()[0]
+        raise SourceError(f"{file.name}: the file cannot be read as a table: {reason}") from error
+    missing = [name for name in source.columns if name not in table.columns]
+    if missing:
+        hint = did_you_mean(missing[0], table.columns)
+        raise SourceError(
+            f"{file.name}: column '{missing[0]}' is missing"
+            f"{f' (and {len(missing) - 1} more)' if len(missing) > 1 else ''}, "
+            f"the file has {', '.join(table.columns)}{hint}"
+        )
+    return table.select(list(source.columns)).with_row_index(LINE, offset=2)
+
+
+def decompress(file: SourceFile) -> bytes:
+    """The content of a .gz or .zip file (its one member), or the bytes as they are."""
+    try:
+        if file.name.endswith(".gz"):
+            return gzip.decompress(file.data)
+        if file.name.endswith(".zip"):
+            with zipfile.ZipFile(io.BytesIO(file.data)) as archive:
+                names = archive.namelist()
+                if len(names) != 1:
+                    raise SourceError(f"{file.name}: expected one file inside, found {names}")
+                return archive.read(names[0])
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        raise SourceError(
+            f"{file.name}: the archive is truncated or damaged ({error}); deliver it again"
+        ) from error
+    return file.data
+
+
+def _cast(text: pl.DataFrame, source: Source) -> pl.DataFrame:
+    """Each column in its declared type, null where the text does not fit it."""
+    import polars as pl
+
+    def parsed(name: str, column: Column) -> pl.Expr:
+        value = pl.col(name)
+        match column.type:
+            case "int":
+                return value.cast(pl.Int64, strict=False)
+            case "float":
+                return value.cast(pl.Float64, strict=False)
+            case "bool":
+                names = {"true": True, "false": False, "1": True, "0": False}
+                return value.str.to_lowercase().replace_strict(
+                    names, default=None, return_dtype=pl.Boolean
+                )
+            case "date":
+                return value.str.to_date("%Y-%m-%d", strict=False)
+            case "datetime":
+                moment = value.str.strip_suffix("Z").str.replace("T", " ", literal=True)
+                return moment.str.to_datetime(
+                    "%Y-%m-%d %H:%M:%S%.f", time_unit="us", time_zone="UTC", strict=False
+                )
+            case "str":
+                return value
+
+    return text.with_columns(parsed(name, column) for name, column in source.columns.items())
+
+
+def _partition(source: Source, calendar: Calendar) -> pl.Expr:
+    import polars as pl
+
+    if not source.partitioned_by:
+        return pl.lit(UNPARTITIONED)
+    if len(source.partitioned_by) == 3:
+        return calendar.assign(pl.date(*source.partitioned_by))
+    (name,) = source.partitioned_by
+    if source.columns[name].type == "date":
+        return calendar.assign(pl.col(name))
+    return calendar.assign_moment(pl.col(name))
+
+
+def _require_dates(
+    file: SourceFile, source: Source, text: pl.DataFrame, typed: pl.DataFrame
+) -> None:
+    """A row that belongs to no partition would be lost in silence: refuse the file."""
+    undated = typed["partition"].is_null()
+    if undated.any():
+        values = text.filter(undated).select(LINE, *source.partitioned_by)
+        raise SourceError(
+            f"{file.name}: column {', '.join(source.partitioned_by)} holds no date in "
+            f"{_rows(values)}, so {values.height} row(s) belong to no partition"
+        )
+
+
+def _type_faults(
+    file: SourceFile, source: Source, text: pl.DataFrame, typed: pl.DataFrame
+) -> dict[str, SourceError]:
+    """One error per partition that holds values of a wrong type."""
+    import polars as pl
+
+    faults: dict[str, SourceError] = {}
+    for name, column in source.columns.items():
+        wrong = text[name].is_not_null() & typed[name].is_null()
+        if not wrong.any():
+            continue
+        rows = text.select(LINE, name).with_columns(typed["partition"]).filter(wrong)
+        for (key,), group in rows.partition_by("partition", as_dict=True).items():
+            faults.setdefault(
+                str(key),
+                SourceError(
+                    f"{file.name}: column '{name}' must be {column.type}, "
+                    f"{group.height} row(s) are not: {_rows(group.select(LINE, pl.col(name)))}"
+                ),
+            )
+    return faults
+
+
+def _duplicate_faults(
+    file: SourceFile, source: Source, typed: pl.DataFrame
+) -> dict[str, SourceError]:
+    """One error per partition in which a key stands more than once."""
+    repeated = typed.filter(typed.select(source.key).is_duplicated())
+    if repeated.is_empty():
+        return {}
+    return {
+        str(key): SourceError(
+            f"{file.name}: key ({', '.join(source.key)}) must be unique, {group.height} row(s) "
+            f"share one: {_rows(group.select(LINE, *source.key))}"
+        )
+        for (key,), group in repeated.partition_by("partition", as_dict=True).items()
+    }
+
+
+def _rows(rows: pl.DataFrame) -> str:
+    """The first rows as ``line 12 ('abc')``."""
+    said = [
+        f"line {line} ({', '.join(repr(value) for value in values)})"
+        for line, *values in rows.head(_EXAMPLES).iter_rows()
+    ]
+    more = rows.height - len(said)
+    return ", ".join(said) + (f" and {more} more" if more > 0 else "")

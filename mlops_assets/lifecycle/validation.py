@@ -1,0 +1,149 @@
+"""Rows against their Pandera schema: plausible rows go on, the others go to quarantine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlops_assets.lifecycle.sources import LINE, Column, Source
+from mlops_assets.lifecycle.verdicts import Verdict
+
+if TYPE_CHECKING:
+    import pandera.polars as pa
+    import polars as pl
+
+REASON = "quarantine_reason"
+
+
+@dataclass(frozen=True)
+class ValidationPolicy:
+    """``max_quarantined``: the share of a partition's rows that may be set aside."""
+
+    max_quarantined: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_quarantined <= 1:
+            raise ValueError(f"max_quarantined must lie in [0, 1], got {self.max_quarantined}")
+
+
+@dataclass(frozen=True)
+class ValidatedRows:
+    """The two halves of a raw table. ``quarantined`` has a column saying which rules broke."""
+
+    validated: pl.DataFrame
+    quarantined: pl.DataFrame
+
+
+def build_schema(source: Source) -> pa.DataFrameSchema:
+    """The Pandera schema of a source: types, null rules, bounds, and its rules over rows."""
+    import pandera.polars as pa
+    import polars as pl
+
+    types = {
+        "int": pl.Int64(),
+        "float": pl.Float64(),
+        "str": pl.String(),
+        "bool": pl.Boolean(),
+        "date": pl.Date(),
+        "datetime": pl.Datetime("us", "UTC"),
+    }
+    columns = {
+        name: pa.Column(
+            types[column.type],
+            checks=_column_checks(column),
+            nullable=column.nullable,
+            description=column.description or None,
+        )
+        for name, column in source.columns.items()
+    }
+    checks = [_row_check(name, rule) for name, rule in source.rules.items()]
+    return pa.DataFrameSchema(columns, checks=checks, name=source.name)
+
+
+def split_quarantine(raw: pl.DataFrame, source: Source) -> ValidatedRows:
+    """Validate all rows at once and set aside those that break a rule; no row is lost."""
+    import pandera.errors
+    import polars as pl
+
+    rows = raw.with_row_index("row")
+    reasons = pl.DataFrame(schema={"row": rows.schema["row"], REASON: pl.String})
+    try:
+        build_schema(source).validate(rows, lazy=True)
+    except pandera.errors.SchemaErrors as error:
+        reasons = _reasons(error, rows)
+    marked = rows.join(reasons, on="row", how="left", maintain_order="left").drop("row")
+    return ValidatedRows(
+        marked.filter(pl.col(REASON).is_null()).drop(REASON, LINE, strict=False),
+        marked.filter(pl.col(REASON).is_not_null()),
+    )
+
+
+def judge_quarantine(raw: int, quarantined: int, policy: ValidationPolicy) -> Verdict:
+    """Whether so few rows were set aside that the rest can be trusted."""
+    share = quarantined / raw if raw else 0.0
+    return Verdict(
+        "quarantine_is_small",
+        "passed" if share <= policy.max_quarantined else "failed",
+        f"{quarantined} of {raw} rows quarantined ({share:.2%}, "
+        f"at most {policy.max_quarantined:.2%} allowed)",
+        {"quarantined": quarantined, "raw": raw, "share": share},
+    )
+
+
+def judge_accounting(raw: int, validated: int, quarantined: int) -> Verdict:
+    """Whether each raw row is either validated or quarantined."""
+    return Verdict(
+        "rows_are_accounted_for",
+        "passed" if raw == validated + quarantined else "failed",
+        f"raw {raw} = validated {validated} + quarantined {quarantined}",
+        {"raw": raw, "validated": validated, "quarantined": quarantined},
+    )
+
+
+def _column_checks(column: Column) -> list[pa.Check]:
+    import pandera.polars as pa
+
+    checks = []
+    if column.ge is not None:
+        checks.append(pa.Check.ge(column.ge))
+    if column.le is not None:
+        checks.append(pa.Check.le(column.le))
+    if column.isin is not None:
+        checks.append(pa.Check.isin(list(column.isin)))
+    return checks
+
+
+def _row_check(name: str, rule: str) -> pa.Check:
+    """A rule over whole rows; a rule that comes out null for missing values holds."""
+    import pandera.polars as pa
+    import polars as pl
+
+    def holds(data: pa.PolarsData) -> pl.LazyFrame:
+        return data.lazyframe.select(pl.sql_expr(rule).fill_null(True).alias(name))
+
+    return pa.Check(holds, name=name)
+
+
+def _reasons(error: pandera.errors.SchemaErrors, rows: pl.DataFrame) -> pl.DataFrame:
+    """One row per broken row: its index and the rules it broke, in words."""
+    import polars as pl
+
+    cases = error.failure_cases
+    unplaced = cases.filter(pl.col("index").is_null())
+    if unplaced.height:
+        raise error  # a fault of the whole table, not of rows: parse_source lets none through
+    said = (
+        pl.when(pl.col("schema_context") == "Column")
+        .then(pl.format("{}: {}", "column", "check"))
+        .otherwise(pl.col("check"))
+    )
+    reasons: pl.DataFrame = (
+        cases.with_columns(row=pl.col("index").cast(rows.schema["row"]), said=said)
+        .group_by("row", maintain_order=True)
+        .agg(pl.col("said").unique(maintain_order=True).str.join("; ").alias(REASON))
+    )
+    return reasons
+
+
+if TYPE_CHECKING:
+    import pandera.errors
