@@ -25,6 +25,15 @@ def _parser() -> argparse.ArgumentParser:
     demo = words.add_parser("demo", help="run the whole loop once on the real flights")
     demo.add_argument("--build", type=Path, default=Path("build"), help="where to write")
     demo.set_defaults(run=_demo)
+    dev = words.add_parser("dev", help="start Dagster, the model server and the MLflow UI")
+    dev.add_argument("--state", type=Path, default=Path("state"), help="where to keep everything")
+    dev.add_argument("--ui-port", type=int, default=3000)
+    dev.add_argument("--serving-port", type=int, default=8080)
+    dev.add_argument("--mlflow-port", type=int, default=5000)
+    dev.set_defaults(run=_dev)
+    bench = words.add_parser("bench", help="measure what Dagster adds, as ratios")
+    bench.add_argument("--build", type=Path, default=Path("build"), help="where to write")
+    bench.set_defaults(run=_bench)
     return parser
 
 
@@ -38,6 +47,20 @@ def _demo(parsed: argparse.Namespace) -> int:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     print(tell(result, parsed.build))
+    return 0
+
+
+def _dev(parsed: argparse.Namespace) -> int:
+    from mlops_assets.commands.dev import Ports, run_dev
+
+    ports = Ports(parsed.ui_port, parsed.serving_port, parsed.mlflow_port)
+    return run_dev(parsed.state.absolute(), ports)
+
+
+def _bench(parsed: argparse.Namespace) -> int:
+    from mlops_assets.commands.bench import run_bench
+
+    print(run_bench(parsed.build))
     return 0
 
 

@@ -92,7 +92,7 @@ class LocalServing:
         """End our server, drained if it goes in time; False when none was running."""
         live = self._live()
         pid = live["pid"] if live and self._is_ours(live) else self._recorded_pid()
-        if pid is None:
+        if pid is None or not _runs_a_server(pid):
             return False
         self._end(pid)
         return True
@@ -204,26 +204,41 @@ class LocalServing:
             pid = json.loads((self.state / "server.json").read_text())["pid"]
         except (OSError, ValueError, KeyError, TypeError):
             return None  # no server ever announced itself here
-        return pid if isinstance(pid, int) and self._runs_our_server(pid) else None
-
-    def _runs_our_server(self, pid: int) -> bool:
-        """Whether the process is our server by its command line; a zombie has none."""
-        try:
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            return False
-        return MODULE in words and str(self.state.resolve()) in words
+        ours = isinstance(pid, int) and str(self.state.resolve()) in _command(pid)
+        return pid if ours else None
 
     def _wait_until_gone(self, pid: int) -> bool:
         """Whether the process ended in time; reaped when this process started it."""
         deadline = time.monotonic() + STOP_SECONDS
         while time.monotonic() < deadline:
             child = _started.get(pid)
-            if child.poll() is not None if child else not self._runs_our_server(pid):
+            if child.poll() is not None if child else not _runs_a_server(pid):
                 _started.pop(pid, None)
                 return True
             time.sleep(POLL_SECONDS)
         return False
+
+
+def _command(pid: int) -> list[str]:
+    """The words a process was started with; none for a zombie, or where there is no /proc."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return []
+
+
+def _runs_a_server(pid: int) -> bool:
+    """Whether the process is there and a model server, as far as the system can tell.
+
+    A pid may mean a stranger: it was used again, or a container counted it.
+    """
+    if Path("/proc/self").exists():
+        return MODULE in _command(pid)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _reap() -> None:

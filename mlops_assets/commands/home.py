@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 DAGSTER_YAML = """\
+nux:
+  enabled: false
 telemetry:
   enabled: false
 concurrency:

@@ -68,9 +68,9 @@ class SourceSpec(Section):
         "{partition} stands for the partition key"
     )
     key: tuple[str, ...] = Field(min_length=1, description="columns that identify a row")
-    columns: dict[str, Annotated[Column, BeforeValidator(expand_column)]] = Field(
-        min_length=1, description="name: type, type? when it may be null, or a mapping"
-    )
+    columns: dict[
+        str, Annotated[Column, BeforeValidator(expand_column, json_schema_input_type=str | Column)]
+    ] = Field(min_length=1, description="name: type, type? when it may be null, or a mapping")
     partitioned_by: tuple[str, ...] = Field(
         (), description="one date or datetime column, or year, month and day; empty for none"
     )

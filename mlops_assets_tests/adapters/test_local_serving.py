@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -134,6 +135,18 @@ def test_a_stranger_with_a_recorded_pid_is_never_stopped(serving):
         stranger.stdin.close()
 
 
+def test_a_pid_that_a_container_counted_is_not_stopped_here(serving):
+    """Its server answers with our folder, but its pid belongs to somebody else here."""
+    with (
+        subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger,
+        answering(serving, {"state": str(serving.state.resolve()), "pid": stranger.pid}),
+    ):
+        assert serving.ensure_running().pid == stranger.pid
+        assert serving.stop() is False
+        assert stranger.poll() is None
+        stranger.stdin.close()
+
+
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"pid": "x"}', '{"pid": 4194305}'])
 def test_nothing_is_stopped_when_the_record_is_damaged(serving, content):
     serving.state.mkdir()
@@ -151,19 +164,26 @@ class Stranger(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.parametrize("says", [b"hello", b"[]", b"{}", b'{"live": true, "state": "/elsewhere"}'])
-def test_a_port_that_somebody_else_uses_is_named_with_what_to_do(serving, says):
+@contextmanager
+def answering(serving, says):
+    """Somebody who answers every request on the server's port with ``says``."""
     with http.server.HTTPServer((serving.host, serving.port), Stranger) as server:
-        server.says = says
+        server.says = says if isinstance(says, bytes) else json.dumps(says).encode()
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            with pytest.raises(EndpointError) as error:
-                serving.ensure_running()
-            assert serving.stop() is False
+            yield
         finally:
             server.shutdown()
             thread.join()
+
+
+@pytest.mark.parametrize("says", [b"hello", b"[]", b"{}", b'{"live": true, "state": "/elsewhere"}'])
+def test_a_port_that_somebody_else_uses_is_named_with_what_to_do(serving, says):
+    with answering(serving, says):
+        with pytest.raises(EndpointError) as error:
+            serving.ensure_running()
+        assert serving.stop() is False
     assert str(error.value) == (
         f"model server: port {serving.port} of 127.0.0.1 is used by somebody else; set "
         "MLOPS_ASSETS_SERVING_PORT to another port, or stop what listens there"

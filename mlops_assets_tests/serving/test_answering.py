@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import polars as pl
@@ -216,6 +218,24 @@ def test_a_probability_that_is_not_one_is_an_error(answer, monkeypatch, signatur
     rows = Rows(pl.DataFrame({"distance": [1.0, 2.0]}), None, None)
     with pytest.raises(ValueError, match="one finite probability per row"):
         answering.predict(Version("v1", "d", None, signature()), rows)
+
+
+def test_health_answers_while_predictions_go_on(server, request_body, monkeypatch):
+    entered, released = threading.Barrier(3, timeout=60), threading.Event()
+    predict = answering.predict_probability
+
+    def slow(*arguments):
+        entered.wait()
+        assert released.wait(60)
+        return predict(*arguments)
+
+    monkeypatch.setattr(answering, "predict_probability", slow)
+    with ThreadPoolExecutor() as pool:
+        answers = [pool.submit(server.infer, request_body()) for _ in range(2)]
+        entered.wait()
+        assert server.client.get("/v2/health/live").status_code == 200
+        released.set()
+        assert [answer.result().status_code for answer in answers] == [200, 200]
 
 
 def test_a_prediction_that_cannot_be_logged_is_not_acknowledged(server, world, request_body):

@@ -1,0 +1,70 @@
+# One vocabulary for people and for CI. `make help` lists it.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+STATE ?= state
+UI_PORT ?= 3000
+SERVING_PORT ?= 8080
+MLFLOW_PORT ?= 5000
+UV := 0.13.9
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+export DO_NOT_TRACK := true
+export MLFLOW_DISABLE_TELEMETRY := true
+export DAGSTER_DISABLE_TELEMETRY := true
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "Python 3.11 to 3.13 is needed, $(PYTHON) is another; use make PYTHON=python3.12"; exit 1; }
+	@echo "preparing $(VENV) from requirements.lock"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
+	@$(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --editable .
+	@touch $@
+
+.PHONY: help
+help:  ## list what make can do
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(READY)  ## run the whole loop once on the real flights (a few minutes)
+	@$(BIN)/mlops-assets demo
+
+.PHONY: test
+test: $(READY)  ## run all tests
+	@$(BIN)/pytest $(ARGS)
+
+.PHONY: dev
+dev: $(READY)  ## Dagster UI and daemon, model server, MLflow UI, on 127.0.0.1; Ctrl-C stops all
+	@$(BIN)/mlops-assets dev --state $(STATE) --ui-port $(UI_PORT) --serving-port $(SERVING_PORT) --mlflow-port $(MLFLOW_PORT)
+
+.PHONY: check
+check: $(READY)  ## format, lint, strict types, import contracts, dg check
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports | tail -n 1
+	@DAGSTER_HOME= $(BIN)/dg check yaml
+	@DAGSTER_HOME= $(BIN)/dg check defs
+
+.PHONY: format
+format: $(READY)  ## format and mend what can be mended
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+.PHONY: bench
+bench: $(READY)  ## what Dagster adds to data and training, and loading to importing, as ratios
+	@$(BIN)/mlops-assets bench
+
+.PHONY: lock
+lock: $(READY)  ## resolve the dependencies again
+	@$(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header --quiet pyproject.toml --group dev -o requirements.lock
+
+.PHONY: clean
+clean:  ## remove what make made, but not your state
+	@rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
