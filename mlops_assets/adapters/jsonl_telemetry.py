@@ -146,8 +146,9 @@ def _frames(lines: Sequence[PredictionLine]) -> Iterator[pl.DataFrame]:
 def _is_even(line: PredictionLine) -> bool:
     """Whether every list of the line has a value for each of its rows, and there are any."""
     rows = len(line.probability or ())
-    lists = [line.entity, line.time, *line.features.values()]
-    return rows > 0 and all(values is None or len(values) == rows for values in lists)
+    lengths = {*map(len, line.features.values())}
+    lengths |= {len(values) for values in (line.entity, line.time) if values is not None}
+    return rows > 0 and lengths <= {rows}
 
 
 def _frame(lines: Sequence[PredictionLine], features: Sequence[str]) -> pl.DataFrame:

@@ -21,6 +21,7 @@ SIGNATURE_FILE = "signature.json"
 FILES = (MODEL_FILE, SIGNATURE_FILE)
 
 TRUSTED_TYPES = (
+    "numpy.dtype",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn._loss.link.Interval",
     "sklearn._loss.link.LogitLink",

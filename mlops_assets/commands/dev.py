@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -46,8 +47,8 @@ def run_dev(state: Path, ports: Ports) -> int:
 
     settings = read_settings(environment)
     serving = build_serving(settings)
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, _raise_stopped)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _raise_stopped)
     logs = state / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     processes: list[subprocess.Popen[bytes]] = []
@@ -147,10 +148,8 @@ def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
         _signal(process, signal.SIGTERM)
     deadline = time.monotonic() + _GRACE
     for process in processes:
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(max(deadline - time.monotonic(), 0.1))
-        except subprocess.TimeoutExpired:
-            pass
         # Children that outlived their parent are in its group still.
         _signal(process, signal.SIGKILL)
         process.wait()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
-from pydantic import BaseModel, ModelWrapValidatorHandler, PrivateAttr, model_validator
+from pydantic import BaseModel, GetJsonSchemaHandler, RootModel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from mlops_assets.components.assets import build_assets
 from mlops_assets.components.definition import ModelDefinition
@@ -17,21 +20,16 @@ from mlops_assets.components.sensors import build_sensors
 from mlops_assets.components.specs import LifecycleSpec
 
 
-class LifecycleAttributes(LifecycleSpec):
-    """The attributes as written. Their schema is ``LifecycleSpec``; reading them is left to
-    ``read_spec``, whose messages name file, line and what is allowed.
+class LifecycleAttributes(RootModel[dict[str, Any]]):
+    """The attributes as written. Their schema is that of ``LifecycleSpec``; checking them is left
+    to ``read_spec``, whose messages name file, line and what is allowed.
     """
 
-    _written: Any = PrivateAttr(default=None)
-
-    @model_validator(mode="wrap")
     @classmethod
-    def keep_as_written(
-        cls, value: Any, _: ModelWrapValidatorHandler[LifecycleAttributes]
-    ) -> LifecycleAttributes:
-        kept = cls.model_construct()  # type: ignore[call-arg]  # nothing is read yet
-        kept._written = value
-        return kept
+    def __get_pydantic_json_schema__(
+        cls, _: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return handler(LifecycleSpec.__pydantic_core_schema__)
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class ModelLifecycleComponent(dg.Component):
         cls, attributes: BaseModel | None, context: dg.ComponentLoadContext
     ) -> ModelLifecycleComponent:
         resolution = context.resolution_context
-        written = attributes._written if isinstance(attributes, LifecycleAttributes) else None
+        written = attributes.root if isinstance(attributes, LifecycleAttributes) else {}
         folder = context.path if context.path.is_dir() else context.path.parent
         tree = resolution.source_position_tree
 
@@ -62,7 +60,8 @@ class ModelLifecycleComponent(dg.Component):
                 return str(folder / "defs.yaml")
             return str(tree.lookup_closest_and_path(["attributes", *path], trace=None)[0])
 
-        spec = read_spec(resolution.resolve_value(written or {}), folder, locate)
+        attributes_read = _resolved(written, resolution.resolve_value)
+        spec = read_spec(attributes_read, folder, locate)
         module = context.defs_relative_module_name(folder / "model.py")
         return cls(ModelDefinition(spec, module, folder))
 
@@ -74,3 +73,15 @@ class ModelLifecycleComponent(dg.Component):
             schedules=build_schedules(self.model, jobs),
             sensors=build_sensors(self.model, jobs),
         )
+
+
+def _resolved(value: Any, resolve: Callable[[str], Any]) -> Any:
+    """The value with its ``{{ templates }}`` filled in.
+
+    Most texts are none, and filling in each one costs more than reading the rest of the file.
+    """
+    if isinstance(value, dict):
+        return {key: _resolved(inner, resolve) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_resolved(inner, resolve) for inner in value]
+    return resolve(value) if isinstance(value, str) and "{{" in value else value

@@ -57,7 +57,7 @@ def expand_column(value: Any) -> Any:
 class Section(BaseModel):
     """A part of ``defs.yaml``: unknown keys are refused, values are frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class SourceSpec(Section):
@@ -139,6 +139,8 @@ class SensorsSpec(Section):
 
 class LifecycleSpec(Section):
     """One model: its data, how it is learned, and the policies of its life."""
+
+    model_config = ConfigDict(defer_build=False)
 
     name: Name = Field(description="prefix of all asset keys and name of the registered model")
     description: str = ""
