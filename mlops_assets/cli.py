@@ -38,15 +38,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _demo(parsed: argparse.Namespace) -> int:
-    from mlops_assets.commands.demo import DemoError, run_demo
+    from mlops_assets.commands.demo import run_demo
     from mlops_assets.commands.story import tell
 
-    try:
-        result = run_demo(parsed.build)
-    except DemoError as error:
-        print(f"demo: {error}", file=sys.stderr)
-        return 1
-    print(tell(result, parsed.build))
+    print(tell(run_demo(parsed.build), parsed.build))
     return 0
 
 

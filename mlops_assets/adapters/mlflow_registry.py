@@ -32,7 +32,9 @@ class MlflowRegistry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        made = self._client.create_model_version(model, uri, tags={**tags, DIGEST: digest})
+        made = self._client.create_model_version(
+            model, uri, tags={**tags, DIGEST: digest}, model_id=_logged_model(uri)
+        )
         return self.get(model, f"v{made.version}")
 
     def get(self, model: str, version: str) -> ModelVersion:
@@ -61,6 +63,12 @@ class MlflowRegistry:
         from mlops_assets.adapters.mlflow_tracking import connect
 
         return connect(self.uri)
+
+
+def _logged_model(uri: str) -> str | None:
+    """The id in ``models:/m-...``; a tracking server asks for it beside such a source."""
+    name = uri.removeprefix("models:/")
+    return name if name.startswith("m-") else None
 
 
 def _version(row: Any, aliases: Mapping[tuple[str, str], str]) -> ModelVersion:

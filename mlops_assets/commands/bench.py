@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_assets.commands.home import prepare_home
+from mlops_assets.commands.location import Location
 
 if TYPE_CHECKING:
     from mlops_assets.components.definition import ModelDefinition
@@ -80,22 +81,10 @@ def run_part(part: str, state: Path) -> None:
 
 
 def _run_dagster() -> None:
-    import dagster as dg
-
-    from mlops_assets.definitions import definitions
-
-    location = definitions()
-    instance = dg.DagsterInstance.get()
-    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-    keys = _keys()
-    ingest = location.resolve_job_def(f"{MODEL}__ingest")
-    span = {
-        "dagster/asset_partition_range_start": keys[0],
-        "dagster/asset_partition_range_end": keys[-1],
-    }
-    ingest.execute_in_process(run_config=quiet, instance=instance, tags=span)
-    train = location.resolve_job_def(f"{MODEL}__train")
-    train.execute_in_process(run_config=quiet, instance=instance, partition_key=AS_OF)
+    location = Location(MODEL)
+    keys = location.model.calendar.keys
+    location.run_job("ingest", span=(keys[0], keys[-1]))
+    location.run_job("train", partition=AS_OF)
 
 
 def _run_plain() -> None:
@@ -142,10 +131,6 @@ def _model() -> ModelDefinition:
     written = yaml.safe_load((folder / "defs.yaml").read_text())["attributes"]
     spec = read_spec(written, folder, str)
     return ModelDefinition(spec, f"mlops_assets.defs.{MODEL}.model", folder)
-
-
-def _keys() -> tuple[str, ...]:
-    return _model().calendar.keys
 
 
 def _part(part: str, state: Path) -> float:

@@ -7,17 +7,18 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.commands.home import prepare_home
+from mlops_assets.commands.location import Location
 from mlops_assets.commands.replay import Replayed, replay
+from mlops_assets.lifecycle.errors import MlopsAssetsError
 
 if TYPE_CHECKING:
-    import dagster as dg
     import polars as pl
 
 MODEL = "flight_delays"
@@ -31,7 +32,7 @@ CHUNK = 100
 MAX_CHUNKS = 60
 
 
-class DemoError(Exception):
+class DemoError(MlopsAssetsError):
     """The loop did not come out as it should; the message says where."""
 
 
@@ -50,23 +51,13 @@ class Story:
 class Demo:
     """One run of the loop in a state folder of its own."""
 
-    def __init__(self, state: Path) -> None:
-        import dagster as dg
-
-        from mlops_assets.components.model_lifecycle import ModelLifecycleComponent
-        from mlops_assets.definitions import definitions
+    def __init__(self) -> None:
         from mlops_assets.defs.platform.resources import build_resources, read_settings
 
-        self.state = state
         self.resources = build_resources(read_settings(os.environ))
-        self.definitions: dg.Definitions = definitions()
-        self.repository = self.definitions.get_repository_def()
-        tree = self.definitions.component_tree
-        assert tree is not None
-        self.model = tree.load_component(MODEL, ModelLifecycleComponent).model
-        self.instance = dg.DagsterInstance.get()
+        self.location = Location(MODEL)
+        self.model = self.location.model
         self.story = Story()
-        self._used: set[str] = set()
 
     # The loop -------------------------------------------------------------------------------
 
@@ -95,13 +86,7 @@ class Demo:
 
     def _ingest(self) -> None:
         keys = self.model.calendar.keys
-        self._job(
-            "ingest",
-            tags={
-                "dagster/asset_partition_range_start": keys[0],
-                "dagster/asset_partition_range_end": keys[-1],
-            },
-        )
+        self.location.run_job("ingest", span=(keys[0], keys[-1]))
         tables, name = self.resources["tables"], self.model.table
         rows = {
             part: tables.read(name(f"{part}_flights"), columns=["partition"]).height
@@ -121,7 +106,7 @@ class Demo:
             f"{MODEL}__training_set": {"config": {"rows": "complete_cases"}},
             f"{MODEL}__trained_model": {"config": {"estimator": "build_strict_estimator"}},
         }
-        self._job("train", partition=as_of, ops=ops if broken else {})
+        self.location.run_job("train", partition=as_of, ops=ops if broken else {})
         ledger = self.resources["ledger"]
         trained = ledger.latest("trained_model", MODEL, as_of).body
         metrics = ledger.latest("evaluation", MODEL, trained["digest"]).body["metrics"]
@@ -148,12 +133,11 @@ class Demo:
     def _serve_until_drift(self, week: str | None) -> str:
         while week is not None:
             self._send(self._rows(week, REQUESTS_PER_WEEK))
-            self._job("monitor", partition=week)
+            self.location.run_job("monitor", partition=week)
             drift = self.resources["ledger"].latest("drift", MODEL, week).body
-            requests, reason = self._ask("retrain_on_drift")
+            request, reason = self.location.ask_sensor("retrain_on_drift", self.resources)
             self._say(f"week {week}: {drift['reason'].split(':')[0]}")
-            if requests:
-                (request,) = requests
+            if request:
                 decision = self.resources["ledger"].latest("retraining", MODEL, week).body
                 self.story.retraining = {
                     "reason": decision["reason"],
@@ -171,9 +155,9 @@ class Demo:
         chunks = self._chunks(week) if week else iter(())
         requests_sent = 0
         for _ in range(MAX_CHUNKS):
-            due, _ = self._ask("advance_rollout")
-            for request in due:
-                self._job("release", partition=request.partition_key)
+            due, _ = self.location.ask_sensor("advance_rollout", self.resources)
+            if due:
+                self.location.run_job("release", partition=due.partition_key)
                 self._await_routing()
             state = self._rollout()
             if not state["active"]:
@@ -191,55 +175,13 @@ class Demo:
     def _collect(self, weeks: list[str]) -> None:
         """Move what was logged during the rollouts to its table, and count it."""
         for week in weeks:
-            self._job("monitor", partition=week)
+            self.location.run_job("monitor", partition=week)
         logged = self.resources["tables"].read(self.model.table("predictions"))
         self.story.counts["predictions_sent"] = self.story.replayed.sent
         self.story.counts["predictions_failed"] = self.story.replayed.failed
         self.story.counts["predictions_logged"] = logged.height
 
     # Its parts ------------------------------------------------------------------------------
-
-    def _job(
-        self,
-        name: str,
-        *,
-        partition: str | None = None,
-        tags: Mapping[str, str] | None = None,
-        ops: Mapping[str, Any] | None = None,
-    ) -> None:
-        job = self.definitions.resolve_job_def(f"{MODEL}__{name}")
-        quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-        result = job.execute_in_process(
-            run_config={**quiet, "ops": dict(ops or {})},
-            instance=self.instance,
-            partition_key=partition,
-            tags=dict(tags or {}),
-            raise_on_error=False,
-        )
-        if not result.success:
-            failed = [
-                str(event.message) + _cause(event)
-                for event in result.all_node_events
-                if event.is_step_failure
-            ]
-            raise DemoError(f"job {name} {partition or ''} failed: {'; '.join(failed)}")
-
-    def _ask(self, sensor: str) -> tuple[list[dg.RunRequest], str]:
-        """One tick of a sensor; a run key asks once, as in the daemon."""
-        import dagster as dg
-
-        definition = self.repository.get_sensor_def(f"{MODEL}__{sensor}")
-        context = dg.build_sensor_context(
-            instance=self.instance, repository_def=self.repository, resources=self.resources
-        )
-        answer = definition(context)
-        if isinstance(answer, dg.SkipReason):
-            return [], str(answer.skip_message)
-        assert isinstance(answer, dg.RunRequest)
-        if answer.run_key in self._used:
-            return [], f"{answer.run_key} was asked for before"
-        self._used.add(str(answer.run_key))
-        return [answer], ""
 
     def _send(self, rows: pl.DataFrame) -> None:
         entities = self.model.spec.entities
@@ -327,7 +269,7 @@ def run_demo(build: Path) -> dict[str, Any]:
     os.environ["MLOPS_ASSETS_SERVING_PORT"] = str(free_port())
     begun = time.perf_counter()
     try:
-        demo = Demo(state)
+        demo = Demo()
         told = demo.run()
         from mlops_assets.adapters.journal import read_champion
 
@@ -346,13 +288,6 @@ def run_demo(build: Path) -> dict[str, Any]:
     written.write_text(json.dumps(result, indent=2) + "\n")
     written.replace(build / "demo.json")
     return result
-
-
-def _cause(event: Any) -> str:
-    error = event.step_failure_data.error
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return f" {error.message}" if error else ""
 
 
 def free_port() -> int:

@@ -53,6 +53,7 @@ def run_dev(state: Path, ports: Ports) -> int:
     logs.mkdir(parents=True, exist_ok=True)
     processes: list[subprocess.Popen[bytes]] = []
     try:
+        report_orphans(environment["DAGSTER_HOME"])
         serving.ensure_running()
         for name, command in _commands(ports, settings.tracking, state).items():
             processes.append(_start(command, environment, logs / f"{name}.log"))
@@ -83,6 +84,20 @@ def require_free_ports(ports: Ports) -> None:
                     f"dev: port {port} on {HOST} is taken ({error.strerror}); "
                     f"end what listens there, or use make dev {variable}={port + 1}"
                 ) from error
+
+
+def report_orphans(home: str) -> None:
+    """Mark runs as failed whose processes ended with an earlier stack, after a power cut, say.
+
+    Dagster's default launcher leaves them as started for ever; nothing of that stack lives, or
+    its ports would be taken.
+    """
+    import dagster as dg
+
+    going = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    with dg.DagsterInstance.from_config(home) as instance:
+        for run in instance.get_runs(dg.RunsFilter(statuses=going)):
+            instance.report_run_failed(run, "its process ended with the stack that started it")
 
 
 def _environment(state: Path, ports: Ports) -> dict[str, str]:

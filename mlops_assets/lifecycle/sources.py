@@ -33,10 +33,14 @@ _EXAMPLES = 5
 
 @dataclass(frozen=True)
 class Column:
-    """What a column holds. ``ge``, ``le`` and ``isin`` are rules a row is quarantined for."""
+    """What a column holds. ``ge``, ``le`` and ``isin`` are rules a row is quarantined for.
+
+    ``format``: how a date or datetime is written (``%Y/%m/%d``), ISO 8601 when None.
+    """
 
     type: ColumnType
     nullable: bool = False
+    format: str | None = None
     ge: float | None = None
     le: float | None = None
     isin: tuple[str, ...] | None = None
@@ -47,6 +51,8 @@ class Column:
             raise ValueError(f"ge must not be above le, got ge={self.ge} and le={self.le}")
         if self.type not in ("int", "float") and (self.ge, self.le) != (None, None):
             raise ValueError(f"ge and le are for int and float columns, this one is {self.type}")
+        if self.type not in ("date", "datetime") and self.format is not None:
+            raise ValueError(f"format is for date and datetime columns, this one is {self.type}")
 
 
 @dataclass(frozen=True)
@@ -166,7 +172,7 @@ def _cast(text: pl.DataFrame, source: Source) -> pl.DataFrame:
     """Each column in its declared type, null where the text does not fit it."""
     import polars as pl
 
-    def parsed(name: str, column: Column) -> pl.Expr:
+    def parsed(name: str, column: Column) -> pl.Expr:  # noqa: PLR0911 - one return per type
         value = pl.col(name)
         match column.type:
             case "int":
@@ -179,7 +185,11 @@ def _cast(text: pl.DataFrame, source: Source) -> pl.DataFrame:
                     names, default=None, return_dtype=pl.Boolean
                 )
             case "date":
-                return value.str.to_date("%Y-%m-%d", strict=False)
+                return value.str.to_date(column.format or "%Y-%m-%d", strict=False)
+            case "datetime" if column.format:
+                return value.str.to_datetime(
+                    column.format, time_unit="us", time_zone="UTC", strict=False
+                )
             case "datetime":
                 moment = value.str.strip_suffix("Z").str.replace("T", " ", literal=True)
                 return moment.str.to_datetime(

@@ -161,7 +161,7 @@ class ModelFilesContract:
     def test_a_change_of_any_byte_is_refused(self, files, saved, name):
         folder = self.folder(files, saved)
         whole = folder[name]
-        for at in {*range(0, len(whole), 97), len(whole) - 1}:
+        for at in {*range(0, len(whole), 67), len(whole) - 1}:
             folder[name] = whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
             with pytest.raises(ArtifactError):
                 files.load(saved)
@@ -170,7 +170,7 @@ class ModelFilesContract:
 
     @pytest.mark.parametrize("name", ["model.skops", "signature.json"])
     @pytest.mark.parametrize(
-        "change", [lambda whole: whole[:-1], lambda whole: whole + b"\0", lambda whole: b""]
+        "change", [lambda whole: whole[:-1], lambda whole: whole + b"\0", lambda whole: whole[:0]]
     )
     def test_a_shorter_or_longer_file_is_refused(self, files, saved, name, change):
         folder = self.folder(files, saved)
@@ -212,7 +212,8 @@ class ModelFilesContract:
         with pytest.raises(ArtifactError):
             files.load(saved)
 
-    def test_an_unknown_digest_is_refused(self, files, saved):
+    @pytest.mark.usefixtures("saved")
+    def test_an_unknown_digest_is_refused(self, files):
         with pytest.raises(ArtifactError):
             files.load("0" * 64)
 
@@ -292,17 +293,16 @@ class TestFolderModelFiles(ModelFilesContract):
             files, saved, model
         )
 
-    @pytest.mark.parametrize("seed", ["1", "2"])
-    def test_another_process_saves_the_same_model_to_the_same_digest(self, files, saved, seed):
+    def test_another_process_saves_the_same_model_to_the_same_digest(self, files, saved):
         told = subprocess.run(
-            [sys.executable, "-c", SAVER, str(files.root / seed), "1"],
-            env={**os.environ, "PYTHONHASHSEED": seed},
+            [sys.executable, "-c", SAVER, str(files.root / "theirs"), "1"],
+            env={**os.environ, "PYTHONHASHSEED": "1"},
             capture_output=True,
             text=True,
             check=True,
         )
         assert told.stdout.split() == [saved]
-        theirs = Folder(FolderModelFiles(files.root / seed).path(saved))
+        theirs = Folder(FolderModelFiles(files.root / "theirs").path(saved))
         assert dict(theirs) == dict(self.folder(files, saved))
 
     @pytest.mark.parametrize("name", ["model.skops", "signature.json", "extra"])
@@ -332,14 +332,13 @@ class TestFolderModelFiles(ModelFilesContract):
         assert [entry.name for entry in files.root.iterdir()] == [saved]
         assert json.loads(self.folder(files, saved)["signature.json"])["model"] == "delays"
 
-    @pytest.mark.parametrize("acknowledged", [1, 10])
-    def test_when_saving_is_killed_then_only_whole_models_have_a_digest(self, files, acknowledged):
+    def test_when_saving_is_killed_then_only_whole_models_have_a_digest(self, files):
         with subprocess.Popen(
             [sys.executable, "-c", SAVER, str(files.root), "1000"],
             stdout=subprocess.PIPE,
             text=True,
         ) as saver:
-            told = [saver.stdout.readline().strip() for _ in range(acknowledged)]
+            told = [saver.stdout.readline().strip() for _ in range(5)]
             saver.send_signal(signal.SIGKILL)
         assert saver.returncode == -signal.SIGKILL
         left = {entry.name for entry in files.root.iterdir() if not entry.name.startswith(".")}

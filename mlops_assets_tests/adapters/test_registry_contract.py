@@ -107,15 +107,16 @@ class RegistryContract:
         self, registry, model, uri
     ):
         registry.register(model, "before", uri, {})
-        barrier = threading.Barrier(4)
+        for turn in (2, 3, 4):
+            barrier = threading.Barrier(4)
 
-        def register(_):
-            barrier.wait()
-            return registry.register(model, "same", uri, {}).version
+            def register(digest, barrier=barrier):
+                barrier.wait()
+                return registry.register(model, digest, uri, {}).version
 
-        with ThreadPoolExecutor(4) as pool:
-            assert set(pool.map(register, range(4))) == {"v2"}
-        assert len(registry.versions(model)) == 2
+            with ThreadPoolExecutor(4) as pool:
+                assert set(pool.map(register, [f"same {turn}"] * 4)) == {f"v{turn}"}
+            assert len(registry.versions(model)) == turn
 
 
 class TestInMemoryRegistry(RegistryContract):

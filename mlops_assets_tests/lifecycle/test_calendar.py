@@ -75,7 +75,7 @@ def test_next_and_before_walk_the_same_keys(calendar, data):
     key = data.draw(st.sampled_from(calendar.keys))
     index = calendar.keys.index(key)
     count = data.draw(st.integers(0, 10))
-    assert calendar.next(key) == (calendar.keys + (None,))[index + 1]
+    assert calendar.next(key) == (*calendar.keys, None)[index + 1]
     assert calendar.before(key) == calendar.keys[:index]
     assert calendar.before(key, count) == calendar.keys[max(index - count, 0) : index]
 

@@ -45,6 +45,9 @@ SOURCE = Source(
     },
     partitioned_by=("day",),
 )
+PARTS = Source(
+    "p", "p", ("id",), {name: Column("int") for name in ("id", "y", "m", "d")}, ("y", "m", "d")
+)
 HEADER = "id,day,count,share,open,seen,name\n"
 GOOD = (
     HEADER
@@ -171,10 +174,7 @@ def test_a_source_without_partitions_has_one_that_holds_all_rows():
 
 
 def test_partitions_may_follow_year_month_and_day_or_a_moment_where_the_calendar_lives():
-    parts = Source(
-        "p", "p", ("id",), {c: Column("int") for c in ("id", "y", "m", "d")}, ("y", "m", "d")
-    )
-    assert parse("id,y,m,d\n1,2013,1,20\n", parts).partitions[WEEK2].height == 1
+    assert parse("id,y,m,d\n1,2013,1,20\n", PARTS).partitions[WEEK2].height == 1
     moment = Source("p", "p", ("id",), {"id": Column("int"), "t": Column("datetime")}, ("t",))
     there = Calendar(CALENDAR.start, CALENDAR.end, timezone="America/New_York")
     file = SourceFile("p.csv", b"id,t\n1,2013-01-14T04:59:59Z\n2,2013-01-14T05:00:00Z\n")
@@ -223,7 +223,7 @@ def test_a_file_that_is_no_table_fails_every_partition_and_says_why(data, said):
 
 
 @pytest.mark.parametrize("name", ["readings.csv.gz", "readings.csv.zip"])
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(share=st.floats(0, 1))
 def test_a_truncated_archive_fails_every_partition_wherever_it_was_cut(name, share):
     data = FORMATS[name](GOOD)
@@ -233,7 +233,7 @@ def test_a_truncated_archive_fails_every_partition_wherever_it_was_cut(name, sha
     assert message.endswith("deliver it again")
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(share=st.floats(0, 1, exclude_max=True))
 def test_a_truncated_parquet_file_fails_every_partition_wherever_it_was_cut(share):
     data = FORMATS["readings.parquet"](GOOD)
@@ -260,9 +260,10 @@ def test_a_damaged_byte_is_reported_or_did_not_matter_wherever_it_is(name):
     for place in range(len(sound)):
         broken = sound[:place] + bytes([sound[place] ^ 0x04]) + sound[place + 1 :]
         try:
-            assert decompress(SourceFile(name, broken)) == GOOD.encode()  # only metadata was hit
+            content = decompress(SourceFile(name, broken)).decode()
         except SourceError as error:
-            assert str(error).startswith(f"{name}: the archive is truncated or damaged")
+            content = str(error).split(" (")[0]
+        assert content in (GOOD, f"{name}: the archive is truncated or damaged"), place
 
 
 @pytest.mark.xfail(
@@ -291,10 +292,7 @@ def test_a_row_without_a_date_fails_the_whole_file_because_it_would_be_lost(day)
 @pytest.mark.xfail(strict=True, raises=pl.exceptions.ComputeError, reason="pl.date() raises")
 @pytest.mark.parametrize(("month", "day"), [(2, 30), (13, 1), (0, 1), (1, 0)])
 def test_a_date_that_does_not_exist_in_parts_fails_the_whole_file_with_its_line(month, day):
-    parts = Source(
-        "p", "p", ("id",), {c: Column("int") for c in ("id", "y", "m", "d")}, ("y", "m", "d")
-    )
-    message = whole_file_message(parse(f"id,y,m,d\n1,2013,1,20\n2,2013,{month},{day}\n", parts))
+    message = whole_file_message(parse(f"id,y,m,d\n1,2013,1,20\n2,2013,{month},{day}\n", PARTS))
     assert "line 3" in message
 
 
@@ -401,7 +399,7 @@ def week(day: date) -> str:
     return (day - timedelta(days=day.weekday())).isoformat()
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=50)
 @given(rows=files())
 def test_partitions_without_a_broken_cell_have_exactly_their_rows(rows):
     parsed = parse(written(rows))
@@ -417,7 +415,7 @@ def test_partitions_without_a_broken_cell_have_exactly_their_rows(rows):
         assert table.select(LINE, "id", "day").rows() == expected
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=50)
 @given(rows=files())
 def test_a_broken_partition_names_the_line_of_its_first_broken_cell(rows):
     parsed = parse(written(rows))
@@ -431,7 +429,7 @@ def test_a_broken_partition_names_the_line_of_its_first_broken_cell(rows):
         assert f"{len(lines)} row(s) are not: line {lines[0]} ('{BROKEN[column]}')" in str(error)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=50)
 @given(rows=files(last_id=12))
 def test_a_partition_fails_exactly_when_it_holds_a_broken_cell_or_a_shared_key(rows):
     times = Counter(row["id"] for row in rows)
@@ -439,7 +437,7 @@ def test_a_partition_fails_exactly_when_it_holds_a_broken_cell_or_a_shared_key(r
     assert set(parse(written(rows)).errors) == faulty & set(CALENDAR.keys)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=50)
 @given(rows=files(last_id=30), keys=st.sets(st.sampled_from(CALENDAR.keys), min_size=1))
 def test_no_row_is_lost(rows, keys):
     parsed = parse(written(rows), keys=tuple(sorted(keys)))
@@ -449,7 +447,7 @@ def test_no_row_is_lost(rows, keys):
     assert good + failed + parsed.rows_elsewhere == len(rows)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(rows=files())
 def test_asking_for_one_partition_gives_what_asking_for_all_gives(rows):
     parsed = parse(written(rows))

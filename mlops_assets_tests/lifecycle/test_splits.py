@@ -41,7 +41,7 @@ def plan(calendar, as_of: str, policy: SplitPolicy = SplitPolicy(), **named) -> 
 # --- planning -----------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=50)
 @given(policy=POLICIES, index=st.integers(0, 25))
 def test_a_plan_takes_the_partitions_just_before_in_time_order_or_says_it_cannot(
     weekly, policy, index
@@ -128,8 +128,9 @@ def test_a_maximum_below_the_minimum_is_refused():
 
 ROWS = st.lists(
     st.tuples(
-        st.integers(0, 12 * 7 * 24),  # hours after the beginning at which it was predicted
-        st.integers(1, 15 * 24),  # hours until its label was known
+        # hours after the beginning at which it was predicted, and until its label was known
+        st.builds(lambda week, hour: 168 * week + hour, st.integers(0, 11), st.integers(0, 167)),
+        st.sampled_from([1, 24, 168, 360]) | st.integers(1, 360),
         st.sampled_from([True, False, None]),
         st.none() | st.floats(-1, 1),
     ),
@@ -164,7 +165,7 @@ def tables(rows) -> tuple[pl.DataFrame, pl.DataFrame]:
 AS_OF = "2013-03-18"  # ten weeks in; rows go on for two more
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=50)
 @given(rows=ROWS, policy=POLICIES, cases=st.sampled_from(["all", "complete_cases"]))
 def test_each_part_holds_exactly_the_rows_its_rule_names(weekly, rows, policy, cases):
     made = plan(weekly, AS_OF, policy, rows=cases)
@@ -189,7 +190,7 @@ def test_each_part_holds_exactly_the_rows_its_rule_names(weekly, rows, policy, c
     assert [part["id"].to_list() for part in parts] == [fit, tuning, validation, test]
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=50)
 @given(rows=ROWS, policy=POLICIES)
 def test_every_label_fitted_on_was_known_before_every_row_tested_on_was_predicted(
     weekly, rows, policy
@@ -214,7 +215,7 @@ def test_what_becomes_known_after_the_training_date_changes_nothing(weekly, rows
         assert getattr(with_future, part).equals(getattr(without, part))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(rows=ROWS)
 def test_a_split_is_judged_ordered_unless_a_part_is_empty(weekly, rows):
     split = split_rows(plan(weekly, AS_OF), *tables(rows), "id", "late")
@@ -227,6 +228,27 @@ def test_a_split_is_judged_ordered_unless_a_part_is_empty(weekly, rows):
     assert verdict.evidence["fit"] == split.fit.height
     if empty:
         assert verdict.reason == f"no rows to use for {', '.join(empty)}"
+
+
+@pytest.mark.parametrize(
+    ("hour", "delay", "parts"),
+    [
+        (0, 1, {"fit", "tuning"}),
+        (7 * 168 - 2, 1, {"fit", "tuning"}),
+        (7 * 168 - 2, 2, {"fit"}),  # known just as validation begins: of no use to tuning
+        (7 * 168, 1, {"fit", "validation"}),
+        (8 * 168 - 2, 1, {"fit", "validation"}),
+        (8 * 168 - 2, 2, set()),  # known just as testing begins: too late to fit on
+        (8 * 168, 1, {"test"}),
+        (10 * 168 - 2, 1, {"test"}),
+        (10 * 168 - 2, 2, set()),  # not known yet as of the training date
+        (10 * 168, 1, set()),
+    ],
+)
+def test_at_the_limits_a_row_belongs_to_the_part_that_could_know_it(weekly, hour, delay, parts):
+    split = split_rows(plan(weekly, AS_OF), *tables([(hour, delay, True, 0.5)]), "id", "late")
+    names = ("fit", "tuning", "validation", "test")
+    assert {name for name in names if getattr(split, name).height} == parts
 
 
 def test_a_split_that_is_not_ordered_fails_with_both_moments(weekly):

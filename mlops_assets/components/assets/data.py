@@ -18,7 +18,6 @@ from mlops_assets.components.metadata import (
 )
 from mlops_assets.components.partitions import (
     build_partitions,
-    earlier,
     keys_of,
     source_partitions,
 )
@@ -182,17 +181,10 @@ def _build_labels(model: ModelDefinition) -> dg.AssetsDefinition:
 
 def _build_features(model: ModelDefinition) -> dg.AssetsDefinition:
     key, lookback = key_of(model, "features"), model.spec.entities.lookback
-    reaching_back = earlier(-lookback, 0)
-    deps: list[dg.AssetDep] = [
-        dg.AssetDep(key_of(model, "labels"), partition_mapping=reaching_back)
-    ]
-    deps += [
-        dg.AssetDep(
-            key_of(model, f"validated_{source.name}"),
-            partition_mapping=reaching_back if source.partitioned_by else None,
-        )
-        for source in model.feature_sources
-    ]
+    # Partition to partition, although features look back: with a mapping that says so Dagster
+    # widens a selected range by the look-back and splits it into several runs (docs/adr/0003).
+    sources = [f"validated_{source.name}" for source in model.feature_sources]
+    deps = [key_of(model, name) for name in ("labels", *sources)]
     columns = [dg.TableColumn(feature.name, feature.kind) for feature in model.features]
 
     @dg.asset(
@@ -202,7 +194,8 @@ def _build_features(model: ModelDefinition) -> dg.AssetsDefinition:
         backfill_policy=ONE_RUN,
         code_version=model.code_digest[:12],
         description=f"What was known of each `{model.spec.entities.key}` "
-        f"{model.spec.entities.lead} minutes before `{model.spec.entities.time}`.",
+        f"{model.spec.entities.lead} minutes before `{model.spec.entities.time}`; looks back "
+        f"{lookback} partitions.",
         metadata={"dagster/column_schema": dg.TableSchema(columns)},
         check_specs=[
             blocking_check(

@@ -1,0 +1,96 @@
+"""The code location in this process: its jobs run here, its sensors are asked here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.lifecycle.errors import MlopsAssetsError
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from mlops_assets.components.definition import ModelDefinition
+
+
+class JobFailedError(MlopsAssetsError):
+    """A job that had to succeed did not; the message has the steps and their causes."""
+
+
+class Location:
+    """The code location with one of its models, on the Dagster instance of the environment.
+
+    Raises what loading the definitions raises.
+    """
+
+    def __init__(self, model: str) -> None:
+        import dagster as dg
+
+        from mlops_assets.components.model_lifecycle import ModelLifecycleComponent
+        from mlops_assets.definitions import definitions
+
+        loaded: dg.Definitions = definitions()
+        tree = loaded.component_tree
+        assert tree is not None
+        self.model: ModelDefinition = tree.load_component(model, ModelLifecycleComponent).model
+        self._definitions = loaded
+        self._repository = loaded.get_repository_def()
+        self._instance = dg.DagsterInstance.get()
+        self._asked: set[str] = set()
+
+    def run_job(
+        self,
+        name: str,
+        *,
+        partition: str | None = None,
+        span: tuple[str, str] | None = None,
+        ops: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Run ``<model>__<name>`` for a partition, or a span of them as one run.
+
+        Raises ``JobFailedError``.
+        """
+        edges = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+        quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+        result = self._definitions.resolve_job_def(f"{self.model.name}__{name}").execute_in_process(
+            run_config={**quiet, "ops": dict(ops or {})},
+            instance=self._instance,
+            partition_key=partition,
+            tags=dict(zip(edges, span, strict=True)) if span else None,
+            raise_on_error=False,
+        )
+        failed = [_describe(event) for event in result.all_node_events if event.is_step_failure]
+        if not result.success:
+            raise JobFailedError(f"job {name} {partition or ''} failed: {'; '.join(failed)}")
+
+    def ask_sensor(
+        self, name: str, resources: Mapping[str, Any]
+    ) -> tuple[dg.RunRequest | None, str]:
+        """One tick of ``<model>__<name>``: what it asks for, or why not.
+
+        A run key is answered once, as the daemon does.
+        """
+        import dagster as dg
+
+        sensor = self._repository.get_sensor_def(f"{self.model.name}__{name}")
+        answer = sensor(
+            dg.build_sensor_context(
+                instance=self._instance,
+                repository_def=self._repository,
+                resources=dict(resources),
+            )
+        )
+        if isinstance(answer, dg.SkipReason):
+            return None, str(answer.skip_message)
+        assert isinstance(answer, dg.RunRequest)
+        if answer.run_key in self._asked:
+            return None, f"{answer.run_key} was asked for before"
+        self._asked.add(str(answer.run_key))
+        return answer, ""
+
+
+def _describe(event: Any) -> str:
+    error = event.step_failure_data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return f"{event.message} {error.message.strip() if error else ''}"

@@ -1,0 +1,105 @@
+"""Drift as a page that people can open."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from html.parser import HTMLParser
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from mlops_assets.adapters.evidently_reports import EvidentlyReports
+from mlops_assets.lifecycle.monitoring import DriftPolicy, measure_drift
+from mlops_assets.lifecycle.training import Feature
+
+FEATURES = (Feature("distance_flown", "numeric"), Feature("carrier_code", "categorical"))
+POLICY = DriftPolicy(minimum_rows=10, permutations=50)
+
+
+def table(rows, seed, *, carriers=("UA", "DL")):
+    random = np.random.default_rng(seed)
+    return pl.DataFrame(
+        {
+            "distance_flown": random.normal(size=rows),
+            "carrier_code": random.choice(carriers, rows),
+            "unrelated": ["secret"] * rows,
+            "day": [date(2013, 1, 1) + timedelta(days=row % 7) for row in range(rows)],
+        }
+    )
+
+
+REFERENCE, CURRENT = table(400, 1), table(300, 2)
+
+
+@pytest.fixture
+def reports(tmp_path):
+    return EvidentlyReports(tmp_path / "reports")
+
+
+def draw(reports, reference=REFERENCE, current=CURRENT, name="model/drift-2013-W10-v1"):
+    drift = measure_drift(reference, current, FEATURES, POLICY, day="day")
+    return reports.drift(name, reference, current, drift)
+
+
+class Tags(HTMLParser):
+    """The names of the tags of a page, in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def handle_starttag(self, tag, attrs):  # noqa: ARG002 - the names are HTMLParser's
+        self.names.append(tag)
+
+
+def test_the_page_lies_below_the_root_under_its_name(reports):
+    path = draw(reports)
+    assert path == reports.root / "model" / "drift-2013-W10-v1.html"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_page_is_html_that_names_each_feature_and_nothing_else(reports):
+    page = draw(reports).read_text()
+    tags = Tags()
+    tags.feed(page)
+    assert {"html", "head", "script", "body"} <= set(tags.names)
+    assert "distance_flown" in page
+    assert "carrier_code" in page
+    assert "unrelated" not in page
+    assert "secret" not in page
+
+
+def test_a_page_that_is_drawn_again_is_replaced(reports):
+    path = draw(reports)
+    path.write_text("old")
+    assert draw(reports) == path
+    assert "distance_flown" in path.read_text()
+
+
+def test_the_tables_are_left_as_they_were(reports):
+    reference, current = REFERENCE.clone(), CURRENT.clone()
+    draw(reports, reference, current)
+    assert_frame_equal(reference, REFERENCE)
+    assert_frame_equal(current, CURRENT)
+
+
+def test_more_rows_than_are_drawn_and_categories_that_never_met_are_no_hindrance(reports):
+    path = draw(reports, table(6000, 1, carriers=("UA",)), table(6000, 2, carriers=("DL",)))
+    assert "carrier_code" in path.read_text()
+
+
+def test_single_missing_values_are_no_hindrance(reports):
+    holes = CURRENT.with_columns(
+        distance_flown=pl.when(pl.int_range(pl.len()) % 2 == 0).then("distance_flown"),
+        carrier_code=pl.when(pl.int_range(pl.len()) % 3 == 0).then("carrier_code"),
+    )
+    assert draw(reports, REFERENCE, holes).exists()
+
+
+@pytest.mark.xfail(strict=True, raises=ValueError, reason="Evidently refuses an empty column")
+@pytest.mark.parametrize("column", ["distance_flown", "carrier_code"])
+def test_a_column_that_went_missing_altogether_is_no_hindrance(reports, column):
+    empty = CURRENT.with_columns(pl.lit(None).cast(CURRENT.schema[column]).alias(column))
+    assert draw(reports, REFERENCE, empty).exists()

@@ -1,0 +1,95 @@
+"""The fakes whose real counterparts are processes and pages: what they are told, they say."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import polars as pl
+import pytest
+
+from mlops_assets.adapters.in_memory import (
+    FixedClock,
+    InMemoryReports,
+    InMemoryServing,
+    InMemoryTelemetry,
+)
+from mlops_assets.adapters.jsonl_telemetry import JsonlTelemetry
+from mlops_assets.adapters.system_clock import SystemClock
+from mlops_assets.lifecycle.monitoring import DriftReport
+from mlops_assets.lifecycle.rollout.analysis import Arm, Window
+from mlops_assets.lifecycle.verdicts import Verdict
+
+AT = datetime(2013, 6, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("clock", [FixedClock(), SystemClock()], ids=["fixed", "system"])
+def test_a_clock_knows_its_zone_and_never_runs_backwards(clock):
+    first, second = clock.now(), clock.now()
+    assert first.tzinfo is UTC
+    assert first <= second
+
+
+def test_a_fixed_clock_stands_still_until_told_otherwise():
+    clock = FixedClock(AT)
+    assert clock.now() == clock.now() == AT
+    clock.at = AT.replace(hour=5)
+    assert clock.now() == AT.replace(hour=5)
+
+
+def test_a_server_answers_for_ready_versions_while_it_runs():
+    serving = InMemoryServing()
+    serving.ready.add(("model", "v1"))
+    assert not serving.wait_until_ready("model", "v1", 0)
+    endpoint = serving.ensure_running()
+    assert serving.ensure_running() == endpoint
+    assert serving.wait_until_ready("model", "v1", 0)
+    assert not serving.wait_until_ready("model", "v2", 0)
+    assert not serving.wait_until_ready("other", "v1", 0)
+
+
+def test_a_server_stops_once():
+    serving = InMemoryServing()
+    assert not serving.stop()
+    serving.ensure_running()
+    assert serving.stop()
+    assert not serving.stop()
+
+
+@pytest.mark.parametrize("baseline", ["v1", None])
+def test_without_a_log_fake_and_real_see_the_same_empty_window(tmp_path, baseline):
+    fake, real = InMemoryTelemetry(), JsonlTelemetry(tmp_path)
+    seen = fake.window("model", AT, "v2", baseline)
+    assert seen == real.window("model", AT, "v2", baseline)
+    assert seen.canary == Arm("v2", 0, 0)
+
+
+def test_without_a_log_fake_and_real_have_the_same_empty_table(tmp_path):
+    fake = InMemoryTelemetry().predictions("model")
+    assert fake.schema == JsonlTelemetry(tmp_path).predictions("model").schema
+    assert fake.is_empty()
+
+
+def test_a_window_that_was_given_is_seen_for_its_model_and_canary():
+    window = Window(Arm("v2", 10, 1), Arm("v1", 90, 0))
+    telemetry = InMemoryTelemetry()
+    telemetry.windows["model", "v2"] = window
+    assert telemetry.window("model", AT, "v2", "v1") == window
+    assert telemetry.window("model", AT, "v3", "v1").canary.requests == 0
+    assert telemetry.window("other", AT, "v2", "v1").canary.requests == 0
+
+
+def test_predictions_that_were_given_are_seen_oldest_first():
+    moments = [AT.replace(hour=hour) for hour in (2, 1)]
+    telemetry = InMemoryTelemetry()
+    telemetry.frames["model"] = pl.DataFrame({"row": [2, 1], "received_at": moments})
+    assert telemetry.predictions("model")["row"].to_list() == [1, 2]
+    assert telemetry.predictions("other").is_empty()
+
+
+def test_a_report_keeps_what_was_to_be_drawn():
+    reports = InMemoryReports()
+    table = pl.DataFrame({"x": [1]})
+    report = DriftReport((), 0.0, Verdict("holds", "passed", "because"), 1, 1)
+    path = reports.drift("model/drift", table, table, report)
+    assert path.name == "drift.html"
+    assert reports.drawn[path] == (table, table, report)

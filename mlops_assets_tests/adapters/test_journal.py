@@ -1,0 +1,242 @@
+"""What the ledger's rows mean, written once and read back."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mlops_assets.adapters.in_memory import InMemoryLedger
+from mlops_assets.adapters.journal import (
+    has_passed,
+    read_champion,
+    read_rollout,
+    read_routing,
+    write_champion,
+    write_once,
+    write_rollout,
+)
+from mlops_assets.adapters.sql_ledger import SqlLedger
+from mlops_assets.lifecycle.errors import LedgerConflict
+from mlops_assets.lifecycle.rollout.state import Champion, RolloutState, Routing, Target
+
+AT = datetime(2013, 6, 1, tzinfo=UTC)
+LATER = AT + timedelta(days=1)
+V1 = Champion("v1", "digest 1", "2013-W10", "first")
+V2 = Champion("v2", "digest 2", "2013-W11", "better")
+CANARY = RolloutState(
+    version="v2",
+    digest="digest 2",
+    train_as_of="2013-W11",
+    phase="progressing",
+    step=1,
+    weight=20,
+    since="2013-06-01T00:00:00+00:00",
+    reason="the step before held",
+    baseline="v1",
+    evidence={"canary": {"requests": 10}, "e_value": 0.5},
+)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def ledger(request, tmp_path):
+    if request.param == "memory":
+        return InMemoryLedger()
+    return SqlLedger(f"sqlite:///{tmp_path}/ledger.db")
+
+
+def write(ledger, body, at=AT, subject="subject"):
+    return write_once(ledger, "kind", "model", subject, body, at)
+
+
+def verdict(ledger, outcome, digest="digest 1", model="model"):
+    body = {"outcome": outcome, "reason": "because"}
+    return write_once(ledger, "verdict", model, digest, body, AT)
+
+
+def test_when_the_same_is_written_again_then_the_first_row_stays_and_is_returned(ledger):
+    first = write(ledger, {"said": "this"})
+    assert write(ledger, {"said": "this"}, LATER) == first
+    assert ledger.history("kind", "model") == [first]
+
+
+def test_when_something_else_is_written_then_it_is_the_next_row(ledger):
+    for said in ("this", "that", "this"):
+        write(ledger, {"said": said})
+    rows = ledger.history("kind", "model", "subject")
+    assert [(row.sequence, row.body["said"]) for row in rows] == [
+        (1, "this"),
+        (2, "that"),
+        (3, "this"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "same"),
+    [
+        ({"pair": (1, 2)}, {"pair": [1, 2]}),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+        ({1: "number"}, {"1": "number"}),
+        ({"number": 1}, {"number": 1.0}),
+    ],
+)
+def test_what_json_does_not_tell_apart_is_the_same(ledger, body, same):
+    assert write(ledger, same) == write(ledger, body)
+    assert ledger.position() == 1
+
+
+def test_subjects_are_written_for_themselves(ledger):
+    write(ledger, {"said": "this"}, subject="a")
+    assert write(ledger, {"said": "this"}, subject="b").sequence == 1
+    assert len(ledger.history("kind", "model")) == 2
+
+
+def test_a_body_that_is_no_json_is_refused(ledger):
+    with pytest.raises(TypeError):
+        write(ledger, {"at": AT})
+    assert ledger.position() == 0
+
+
+def test_when_threads_write_the_same_at_once_then_it_stands_there_once(ledger):
+    barrier = threading.Barrier(8)
+
+    def attempt(_):
+        barrier.wait()
+        try:
+            return write(ledger, {"said": "this"}).sequence
+        except LedgerConflict:
+            return 1
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(attempt, range(8))) == {1}
+    assert [row.body for row in ledger.history("kind", "model")] == [{"said": "this"}]
+
+
+def test_when_threads_write_different_things_at_once_then_each_row_was_asked_for(ledger):
+    barrier = threading.Barrier(8)
+
+    def attempt(number):
+        barrier.wait()
+        try:
+            write(ledger, {"number": number})
+        except LedgerConflict:
+            return None
+        return number
+
+    with ThreadPoolExecutor(8) as pool:
+        written = {number for number in pool.map(attempt, range(8)) if number is not None}
+    rows = ledger.history("kind", "model", "subject")
+    assert [row.sequence for row in rows] == list(range(1, len(rows) + 1))
+    assert {row.body["number"] for row in rows} == written != set()
+
+
+def test_before_anything_is_written_there_is_no_champion_no_rollout_and_nothing_to_route(ledger):
+    assert read_champion(ledger, "model") is None
+    assert read_rollout(ledger, "model") is None
+    assert read_rollout(ledger, "model", "v1") is None
+    assert read_routing(ledger, "model") == Routing("model", ())
+
+
+def test_the_champion_is_the_last_one_promoted(ledger):
+    for champion in (V1, V2, V2):
+        write_champion(ledger, "model", champion, AT)
+    assert read_champion(ledger, "model") == V2
+    assert read_champion(ledger, "other") is None
+    assert ledger.position() == 2
+
+
+def test_given_a_champion_was_replaced_when_it_is_promoted_again_then_it_is_champion(ledger):
+    for champion in (V1, V2, V1):
+        write_champion(ledger, "model", champion, AT)
+    assert read_champion(ledger, "model") == V1
+
+
+def test_a_rollout_comes_back_as_it_was_written(ledger):
+    write_rollout(ledger, "model", CANARY, AT)
+    assert read_rollout(ledger, "model") == CANARY
+    assert read_rollout(ledger, "model", "v2") == CANARY
+    assert read_rollout(ledger, "other") is None
+
+
+def test_the_latest_state_counts_of_the_version_or_of_the_model(ledger):
+    further = replace(CANARY, step=2, weight=50)
+    other = replace(CANARY, version="v3", digest="digest 3", step=0)
+    for state in (CANARY, further, other):
+        write_rollout(ledger, "model", state, AT)
+    assert read_rollout(ledger, "model", "v2") == further
+    assert read_rollout(ledger, "model", "v3") == other
+    assert read_rollout(ledger, "model") == other
+
+
+def test_when_the_same_step_is_applied_twice_then_it_is_one_row(ledger):
+    first = write_rollout(ledger, "model", CANARY, AT)
+    assert write_rollout(ledger, "model", CANARY, LATER) == first
+
+
+def test_a_champion_alone_answers_everything(ledger):
+    write_champion(ledger, "model", V1, AT)
+    assert read_routing(ledger, "model") == Routing(
+        "model", (Target("v1", "digest 1", 100, "primary"),)
+    )
+
+
+def test_a_rollout_in_progress_takes_its_share_from_the_champion(ledger):
+    write_champion(ledger, "model", V1, AT)
+    write_rollout(ledger, "model", CANARY, AT)
+    assert read_routing(ledger, "model").targets == (
+        Target("v1", "digest 1", 80, "primary"),
+        Target("v2", "digest 2", 20, "canary"),
+    )
+
+
+@pytest.mark.parametrize("phase", ["failed", "succeeded"])
+def test_a_rollout_that_has_ended_has_no_share(ledger, phase):
+    write_champion(ledger, "model", V1, AT)
+    write_rollout(ledger, "model", CANARY, AT)
+    write_rollout(ledger, "model", replace(CANARY, phase=phase, weight=0), AT)
+    assert read_routing(ledger, "model").targets == (Target("v1", "digest 1", 100, "primary"),)
+
+
+def test_given_the_promotion_was_written_and_the_rollout_not_then_the_champion_answers_all(ledger):
+    write_champion(ledger, "model", V1, AT)
+    write_rollout(ledger, "model", CANARY, AT)
+    write_champion(ledger, "model", V2, AT)
+    assert read_routing(ledger, "model").targets == (Target("v2", "digest 2", 100, "primary"),)
+
+
+def test_without_a_champion_a_rollout_is_loaded_and_answers_nothing(ledger):
+    write_rollout(ledger, "model", replace(CANARY, phase="initializing"), AT)
+    assert read_routing(ledger, "model").targets == (Target("v2", "digest 2", 0, "canary"),)
+
+
+def test_without_a_verdict_nothing_has_passed(ledger):
+    assert not has_passed(ledger, "model", "digest 1")
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "passed"),
+    [
+        (["passed"], True),
+        (["failed"], False),
+        (["inconclusive"], False),
+        (["passed", "failed"], False),
+        (["passed", "inconclusive"], False),
+        (["failed", "passed"], True),
+    ],
+)
+def test_the_latest_verdict_says_whether_a_digest_has_passed(ledger, outcomes, passed):
+    for outcome in outcomes:
+        verdict(ledger, outcome)
+    assert has_passed(ledger, "model", "digest 1") is passed
+
+
+def test_a_verdict_counts_for_its_digest_and_model_alone(ledger):
+    verdict(ledger, "passed")
+    verdict(ledger, "failed", digest="digest 2")
+    assert has_passed(ledger, "model", "digest 1")
+    assert not has_passed(ledger, "model", "digest 2")
+    assert not has_passed(ledger, "model", "digest")
+    assert not has_passed(ledger, "other", "digest 1")

@@ -1,0 +1,194 @@
+"""What the tests of the wiring share: the real model read from changed text, and a small world."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster_shared.yaml_utils import parse_yaml_with_source_position
+
+import mlops_assets.defs.flight_delays
+from mlops_assets.adapters.in_memory import (
+    FixedClock,
+    InMemoryLedger,
+    InMemoryRegistry,
+    InMemoryServing,
+    InMemoryTelemetry,
+)
+from mlops_assets.adapters.journal import write_champion, write_once
+from mlops_assets.components.definition import ModelDefinition
+from mlops_assets.components.reading import read_spec
+from mlops_assets.components.specs import LifecycleSpec
+from mlops_assets.defs.platform.resources import build_resources, read_settings
+from mlops_assets.lifecycle.rollout.analysis import Arm, Window
+from mlops_assets.lifecycle.rollout.state import Champion
+
+FOLDER = Path(mlops_assets.defs.flight_delays.__file__).parent
+MODULE = "mlops_assets.defs.flight_delays.model"
+NAME = "flight_delays"
+NOW = datetime(2013, 6, 5, 12, 30, tzinfo=UTC)
+_numbers = itertools.count(1)
+
+
+def replaced(text: str, changes: dict[str, str]) -> str:
+    """The text with each change made; what is to be changed has to stand there exactly once."""
+    for old, new in changes.items():
+        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in defs.yaml"
+        text = text.replace(old, new)
+    return text
+
+
+@pytest.fixture(scope="session")
+def flight_delays_text() -> str:
+    """The real defs.yaml."""
+    return (FOLDER / "defs.yaml").read_text()
+
+
+@pytest.fixture(scope="session")
+def change(flight_delays_text) -> Callable[[dict[str, str]], str]:
+    """The real defs.yaml with some of its text replaced."""
+    return lambda changes: replaced(flight_delays_text, changes)
+
+
+@pytest.fixture(scope="session")
+def read() -> Callable[..., LifecycleSpec]:
+    """Read a text as the component does, with Dagster's own positions as ``defs.yaml:LINE``."""
+
+    def read_text(text: str, folder: Path = FOLDER) -> LifecycleSpec:
+        parsed = parse_yaml_with_source_position(text, "defs.yaml")
+        tree = parsed.source_position_tree
+
+        def locate(path: tuple[str | int, ...]) -> str:
+            return str(tree.lookup_closest_and_path(["attributes", *path], trace=None)[0])
+
+        return read_spec(parsed.value["attributes"], folder, locate)
+
+    return read_text
+
+
+@pytest.fixture(scope="session")
+def make_model(change, read) -> Callable[..., ModelDefinition]:
+    """The real model, with some of the text of its defs.yaml replaced."""
+
+    def make(changes: dict[str, str] | None = None) -> ModelDefinition:
+        return ModelDefinition(read(change(changes or {})), MODULE, FOLDER)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def model(make_model) -> ModelDefinition:
+    """The real model as it is shipped."""
+    return make_model()
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch) -> Callable[..., dg.Definitions]:
+    """Write a project with one model, or another beside it, and load it as Dagster does."""
+    settings = read_settings({"MLOPS_ASSETS_STATE": str(tmp_path / "state")})
+    platform = dg.Definitions(resources=build_resources(settings))
+
+    def load_project(text: str, beside: str | None = None, **files: str | None) -> dg.Definitions:
+        package = f"temporary_location_{next(_numbers)}"
+        defs = tmp_path / package / "defs"
+        for name, written in {NAME: text, "beside": beside}.items():
+            if written is not None:
+                (defs / name).mkdir(parents=True)
+                (defs / name / "defs.yaml").write_text(written)
+                for file, content in {"model": (FOLDER / "model.py").read_text(), **files}.items():
+                    if content is not None:
+                        (defs / name / f"{file}.py").write_text(content)
+        for inner in (defs.parent, defs):
+            (inner / "__init__.py").write_text("")
+        said = f'directory_type = "project"\n[tool.dg.project]\nroot_module = "{package}"\n'
+        (tmp_path / "pyproject.toml").write_text(f"[tool.dg]\n{said}")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        return dg.Definitions.merge(dg.ComponentTree.for_project(tmp_path).build_defs(), platform)
+
+    return load_project
+
+
+@dataclass
+class World:
+    """The outside world of one model in memory, and the usual things that happen in it."""
+
+    model: ModelDefinition
+    ledger: InMemoryLedger = field(default_factory=InMemoryLedger)
+    registry: InMemoryRegistry = field(default_factory=InMemoryRegistry)
+    serving: InMemoryServing = field(default_factory=InMemoryServing)
+    telemetry: InMemoryTelemetry = field(default_factory=InMemoryTelemetry)
+    clock: FixedClock = field(default_factory=lambda: FixedClock(NOW))
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    def judge(self, digest: str, **differences: Any) -> None:
+        """Record that a model passed its gates, or what else is said of it."""
+        body = {"outcome": "passed", "reason": "3 of 3 passed", "policy": self.model.policy_digest}
+        write_once(self.ledger, "verdict", self.name, digest, body | differences, NOW)
+
+    def add_version(self, digest: str, as_of: str = "2013-04-01", *, loads: bool = True) -> str:
+        """Register a model that passed its gates, as the asset ``model_version`` does."""
+        self.judge(digest)
+        version = self.registry.register(self.name, digest, f"models:/{digest}", {}).version
+        self.registry.set_alias(self.name, "challenger", version)
+        body = {"digest": digest, "train_as_of": as_of, "uri": f"models:/{digest}"}
+        write_once(self.ledger, "version", self.name, version, body, NOW)
+        if loads:
+            self.serving.ready.add((self.name, version))
+        return version
+
+    def crown(self, version: str, digest: str, as_of: str = "2013-03-04") -> None:
+        """Record a champion without a rollout."""
+        champion = Champion(version, digest, as_of, "the first version")
+        write_champion(self.ledger, self.name, champion, NOW)
+
+    def drift(self, partition: str, outcome: str, version: str = "v1") -> None:
+        """Record a drift report."""
+        body = {"version": version, "outcome": outcome, "reason": f"{partition} {outcome}"}
+        write_once(self.ledger, "drift", self.name, partition, body, NOW)
+
+    def observe(self, version: str, baseline: str, errors: int = 0, requests: int = 500) -> None:
+        """Requests that the canary answered in this step, with none of the baseline's failing."""
+        canary = Arm(version, requests, errors)
+        self.telemetry.windows[self.name, version] = Window(canary, Arm(baseline, requests, 0))
+
+    def aliases(self) -> dict[str, str]:
+        """Which version each alias names."""
+        versions = self.registry.versions(self.name)
+        return {alias: known.version for known in versions for alias in known.aliases}
+
+    def rows(self, kind: str, subject: str | None = None) -> list[dict[str, Any]]:
+        """The bodies of a kind of row, oldest first."""
+        return [dict(row.body) for row in self.ledger.history(kind, self.name, subject)]
+
+
+@pytest.fixture
+def world(model) -> World:
+    """The world of the real model, empty."""
+    return World(model)
+
+
+@pytest.fixture
+def make_world(make_model) -> Callable[..., World]:
+    """The world of the real model with some of its policy replaced."""
+    return lambda changes: World(make_model(changes))
+
+
+@pytest.fixture
+def resources() -> Callable[[World], dict[str, Any]]:
+    """A world as the resources of the code location."""
+    return lambda world: {
+        "ledger": world.ledger,
+        "registry": world.registry,
+        "serving": world.serving,
+        "telemetry": world.telemetry,
+        "clock": world.clock,
+    }

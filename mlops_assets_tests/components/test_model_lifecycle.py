@@ -1,0 +1,208 @@
+"""The component in Dagster's own loader: what stops a load, and what a correct folder becomes."""
+
+from __future__ import annotations
+
+import sys
+
+import dagster as dg
+import pytest
+import yaml
+
+from mlops_assets.components import ModelLifecycleComponent
+from mlops_assets.components.specs import LifecycleSpec
+from mlops_assets.lifecycle.errors import SpecError
+
+
+def refusal(load, text, **files) -> SpecError:
+    """What stopped the load: the error a person reads above Dagster's tree of components."""
+    with pytest.raises(Exception) as stopped:  # noqa: PT011 - Dagster's class has no public name
+        load(text, **files)
+    said = "".join(str(stopped.value).split("\n"))
+    assert "flight_delays" in said
+    assert "defs.yaml (ModelLifecycleComponent) (error)" in said
+    assert isinstance(stopped.value.__cause__, SpecError)
+    return stopped.value.__cause__
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said"),
+    [
+        ("  gates:\n", "  gate:\n", 145, "gate: unknown key, allowed are name, description, "),
+        ("lead: 60", "lead: soon", 96, "entities.lead: input should be a valid integer, "),
+        ("key: [tailnum]", "key: [tailnr]", 63, "sources.planes.key: unknown column 'tailnr', "),
+        ("strategy: canary", "strategy: canari", 152, "rollout.strategy: got 'canari', allowed "),
+        ("end: \"2014-01-06\"", "end: \"2012-12-24\"", 8, "calendar: end must be after start, "),
+    ],
+)
+def test_given_a_wrong_defs_yaml_then_the_load_stops_with_file_and_line(
+    load, change, tmp_path, old, new, line, said
+):
+    error = str(refusal(load, change({old: new})))
+    (file,) = tmp_path.rglob("defs.yaml")
+    assert error.startswith(f"{file}:{line}: {said}")
+
+
+def test_given_an_estimator_misspelt_then_the_load_stops_with_the_one_meant(load, change):
+    error = str(refusal(load, change({"build_estimator": "build_estimatr"})))
+    assert "defs.yaml:132: training.estimator: model.py has no function" in error
+    assert error.endswith("did you mean 'build_estimator'?")
+
+
+def test_given_a_stray_python_file_beside_defs_yaml_then_the_load_stops(load, flight_delays_text):
+    error = str(refusal(load, flight_delays_text, extra="import dagster as dg\n"))
+    assert "flight_delays/extra.py: Dagster does not look at Python files beside" in error
+
+
+def test_given_no_model_py_then_the_load_stops(load, flight_delays_text):
+    error = str(refusal(load, flight_delays_text, model=None))
+    assert error.endswith("model.py: a model needs a model.py beside its defs.yaml")
+
+
+def test_given_a_syntax_error_in_model_py_then_the_load_stops_at_its_line(load, flight_delays_text):
+    error = str(refusal(load, flight_delays_text, model="\ndef build_labels(:\n"))
+    assert error.endswith("flight_delays/model.py:2: invalid syntax")
+
+
+def test_given_no_attributes_then_every_missing_section_is_named(load, flight_delays_text):
+    error = str(refusal(load, flight_delays_text.split("\n")[0]))
+    said = [line.split(": ", 1)[1] for line in error.splitlines()]
+    required = ("name", "calendar", "sources", "entities", "label", "features")
+    assert said == [f"attributes: key '{name}' is missing" for name in required]
+
+
+def test_a_correct_folder_loads_without_running_model_py(load, flight_delays_text):
+    functions = ("entities", "labels", "features", "estimator")
+    written = "".join(f"def build_{name}(): ...\n" for name in functions)
+    loaded = load(flight_delays_text, model=f"raise SystemExit\n{written}")
+    assert len(list(loaded.resolve_all_asset_keys())) == 27
+    imported = [name for name in sys.modules if name.startswith("temporary_location")]
+    assert not [name for name in imported if name.endswith(".model")]
+
+
+def test_given_templates_then_the_environment_fills_them_in(load, change, monkeypatch):
+    monkeypatch.setenv("FLIGHT_OWNER", "team:night-shift")
+    loaded = load(
+        change(
+            {
+                '"team:flight-delays"': "\"{{ env('FLIGHT_OWNER') }}\"",
+                "minimum: {auc: 0.62}": "minimum: {auc: \"{{ env('LEAST_AUC', '0.7') }}\"}",
+            }
+        )
+    )
+    spec = loaded.resolve_assets_def(dg.AssetKey(["flight_delays", "features"])).get_asset_spec()
+    assert spec.owners == ["team:night-shift"]
+    judged = loaded.resolve_assets_def(dg.AssetKey(["flight_delays", "evaluation"]))
+    assert "auc_is_high_enough" in {check.name for check in judged.check_specs}
+
+
+def test_given_a_template_whose_value_is_impossible_then_the_value_and_its_line_are_named(
+    load, change, monkeypatch
+):
+    monkeypatch.setenv("HOW", "canari")
+    error = str(refusal(load, change({"strategy: canary": "strategy: \"{{ env('HOW') }}\""})))
+    assert "defs.yaml:152: rollout.strategy: got 'canari', allowed are 'canary' or" in error
+
+
+def test_given_a_variable_that_is_not_set_then_the_load_stops_with_its_name(
+    load, change, monkeypatch
+):
+    monkeypatch.delenv("FLIGHT_OWNER", raising=False)
+    text = change({'"team:flight-delays"': "\"{{ env('FLIGHT_OWNER') }}\""})
+    with pytest.raises(Exception) as stopped:  # noqa: PT011 - Dagster's class has no public name
+        load(text)
+    assert "Environment variable FLIGHT_OWNER is not set" in str(stopped.value.__cause__)
+
+
+@pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="line 1 is named: the context has no path"
+)
+def test_given_a_template_that_means_nothing_then_its_line_is_named(load, change):
+    with pytest.raises(Exception) as stopped:  # noqa: PT011 - Dagster's class has no public name
+        load(change({"label: late": 'label: "{{ lable }}"'}))
+    said = str(stopped.value.__cause__)
+    assert "'lable' is undefined" in said
+    assert "defs.yaml:99" in said
+
+
+@pytest.mark.xfail(
+    strict=True, raises=pytest.fail.Exception, reason="YAML takes the last and says nothing"
+)
+def test_given_a_section_twice_then_the_load_stops(load, change):
+    with pytest.raises(Exception, match="gates"):
+        load(change({"  rollout:\n": "  gates: {minimum_rows: 1}\n  rollout:\n"}))
+
+
+@pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="Dagster's error comes through, with no line"
+)
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ('cron: "0 6 * * 1"', "cron: often", 167),
+        ("timezone: America/New_York, default", "timezone: America/New_Yrok, default", 167),
+        ("timezone: America/New_York}\n\n", "timezone: America/New_Yrok}\n\n", 8),
+        ('["team:flight-delays"]', '["flight delays"]', 6),
+    ],
+)
+def test_given_what_dagster_itself_would_refuse_then_its_line_is_named(
+    load, change, old, new, line
+):
+    error = str(refusal(load, change({old: new})))
+    assert f"defs.yaml:{line}: " in error
+
+
+def test_given_no_tuning_then_there_is_no_study_in_assets_and_jobs(load, flight_delays_text):
+    start = flight_delays_text.index("  tuning:")
+    end = flight_delays_text.index("  evaluation:")
+    loaded = load(flight_delays_text[:start] + flight_delays_text[end:])
+    keys = {key.to_user_string() for key in loaded.resolve_all_asset_keys()}
+    assert "flight_delays/study" not in keys
+    trained = loaded.resolve_assets_def(dg.AssetKey(["flight_delays", "trained_model"]))
+    assert {key.path[-1] for key in trained.asset_deps[trained.key]} == {"training_set"}
+    steps = loaded.resolve_job_def("flight_delays__train").asset_layer.executable_asset_keys
+    assert {key.path[-1] for key in steps} == {
+        "training_set",
+        "trained_model",
+        "evaluation",
+        "model_version",
+    }
+
+
+def test_given_no_gates_then_the_evaluation_has_no_checks(load, flight_delays_text):
+    start, end = (flight_delays_text.index(f"  {name}:") for name in ("gates", "rollout"))
+    loaded = load(flight_delays_text[:start] + flight_delays_text[end:])
+    judged = loaded.resolve_assets_def(dg.AssetKey(["flight_delays", "evaluation"]))
+    assert not list(judged.check_specs)
+
+
+def test_two_models_in_one_location_share_no_asset_job_sensor_or_schedule(load, change):
+    beside = change({"  name: flight_delays\n": "  name: other_delays\n"})
+    loaded = load(change({}), beside=beside).get_repository_def()
+    named = [
+        *(key.to_user_string() for key in loaded.asset_graph.get_all_asset_keys()),
+        *(job.name for job in loaded.get_all_jobs() if not job.name.startswith("__ASSET_JOB")),
+        *(sensor.name for sensor in loaded.sensor_defs),
+        *(schedule.name for schedule in loaded.schedule_defs),
+    ]
+    first, second = (
+        {name.removeprefix(model) for name in named if name.startswith(model)}
+        for model in ("flight_delays", "other_delays")
+    )
+    assert first == second
+    assert len(first) * 2 == len(named) == len(set(named))
+
+
+def test_editors_get_the_schema_of_the_spec():
+    whole = ModelLifecycleComponent.get_model_cls().model_json_schema()
+    schema = whole["$defs"][whole["$ref"].removeprefix("#/$defs/")]
+    assert list(schema["properties"]) == list(LifecycleSpec.model_fields)
+    assert schema["additionalProperties"] is False
+    assert schema["required"] == ["name", "calendar", "sources", "entities", "label", "features"]
+    described = schema["properties"]["label"]["description"]
+    assert described == "column of build_labels, true for the event predicted"
+
+
+def test_the_real_defs_yaml_is_plain_yaml(flight_delays_text):
+    written = yaml.safe_load(flight_delays_text)
+    assert set(written) == {"type", "attributes"}
+    assert written["type"] == "mlops_assets.components.ModelLifecycleComponent"

@@ -1,0 +1,371 @@
+"""A version reaches the endpoint step by step; each step is whole, however often it is taken."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from mlops_assets.adapters.in_memory import InMemoryLedger, InMemoryTelemetry
+from mlops_assets.adapters.journal import read_champion, read_rollout, read_routing, write_once
+from mlops_assets.components.stages.release import (
+    NextStep,
+    find_next_step,
+    rollout_history,
+    step_rollout,
+)
+from mlops_assets.lifecycle.errors import LedgerConflict, RefusedError
+
+A, B, C = ("a" * 64, "b" * 64, "c" * 64)
+
+
+class Killed(BaseException):
+    """The process ended here."""
+
+
+class LedgerThatDies(InMemoryLedger):
+    """Dies right before or right after the write of a given number, counted from now on."""
+
+    def __init__(self, rows: InMemoryLedger, write: int, *, after: bool) -> None:
+        super().__init__()
+        self._rows, self.left, self.after = rows._rows, write, after
+
+    def append(self, record):
+        self.left -= 1
+        if self.left == 0 and not self.after:
+            raise Killed
+        written = super().append(record)
+        if self.left == 0:
+            raise Killed
+        return written
+
+
+class TelemetryWithAnother(InMemoryTelemetry):
+    """Somebody else acts right after the window that this one decides on was read."""
+
+    def __init__(self, windows, act) -> None:
+        super().__init__()
+        self.windows, self.act = windows, act
+
+    def window(self, model, since, canary, baseline):
+        seen = super().window(model, since, canary, baseline)
+        if self.act:
+            act, self.act = self.act, None
+            act()
+        return seen
+
+
+def step(world, version: str, ledger=None):
+    world.clock.at += timedelta(minutes=1)
+    return step_rollout(
+        world.model,
+        version,
+        ledger or world.ledger,
+        world.registry,
+        world.serving,
+        world.telemetry,
+        world.clock,
+    )
+
+
+def weights(world) -> dict[str, int]:
+    """The share of the requests that each version answers."""
+    return {t.version: t.weight for t in read_routing(world.ledger, world.name).targets}
+
+
+def phases(world, version: str) -> list[tuple[str, int]]:
+    history = rollout_history(world.ledger, world.name, version)
+    return [(state.phase, state.weight) for state in history]
+
+
+@pytest.fixture
+def first(world):
+    """A world in which v1 is champion."""
+    step(world, world.add_version(A, "2013-03-04"))
+    return world
+
+
+@pytest.fixture
+def canary(first):
+    """A world in which v2 answers 10 % beside v1."""
+    step(first, first.add_version(B, "2013-05-06"))
+    return first
+
+
+def test_given_no_champion_then_the_first_version_is_promoted_at_once(world):
+    done = step(world, world.add_version(A))
+    assert (done.decision.action, done.state.phase, done.state.weight) == (
+        "promote",
+        "succeeded",
+        100,
+    )
+    assert done.decision.reason == "the first version: nothing to compare with"
+    assert done.endpoint.url == world.serving.endpoint.url
+    assert weights(world) == {"v1": 100}
+    assert world.aliases() == {"champion": "v1"}
+    champion = read_champion(world.ledger, world.name)
+    assert (champion.version, champion.digest, champion.train_as_of) == ("v1", A, "2013-04-01")
+
+
+def test_given_a_champion_then_the_next_version_begins_at_the_first_weight(first):
+    done = step(first, first.add_version(B))
+    assert (done.decision.action, done.state.weight, done.state.baseline) == ("advance", 10, "v1")
+    assert weights(first) == {"v1": 90, "v2": 10}
+    assert first.aliases() == {"champion": "v1", "challenger": "v2"}
+
+
+def test_given_good_windows_then_the_canary_climbs_and_becomes_champion(canary):
+    canary.observe("v2", "v1")
+    actions = [step(canary, "v2").decision.action for _ in range(2)]
+    assert actions == ["advance", "promote"]
+    assert phases(canary, "v2") == [
+        ("initializing", 0),
+        ("progressing", 10),
+        ("progressing", 50),
+        ("succeeded", 100),
+    ]
+    assert weights(canary) == {"v2": 100}
+    assert canary.aliases() == {"champion": "v2"}
+
+
+def test_given_too_few_requests_then_a_step_holds_and_writes_nothing(canary):
+    before = canary.ledger.position()
+    canary.observe("v2", "v1", requests=99)
+    assert step(canary, "v2").decision.action == "hold"
+    assert canary.ledger.position() == before
+    assert weights(canary) == {"v1": 90, "v2": 10}
+
+
+def test_given_more_errors_then_the_canary_is_rolled_back_to_the_champion(canary):
+    canary.observe("v2", "v1", errors=50)
+    done = step(canary, "v2")
+    assert (done.decision.action, done.state.phase) == ("roll_back", "failed")
+    assert "v2 failed 50 of 500 requests" in done.state.reason
+    assert done.state.evidence["canary"] == {"version": "v2", "requests": 500, "errors": 50}
+    assert weights(canary) == {"v1": 100}
+    assert canary.aliases() == {"champion": "v1"}
+    assert [row["version"] for row in canary.rows("promotion")] == ["v1"]
+
+
+def test_given_a_roll_back_then_the_same_version_stays_out(canary):
+    canary.observe("v2", "v1", errors=50)
+    step(canary, "v2")
+    canary.observe("v2", "v1")
+    assert step(canary, "v2").decision.reason == "the rollout has failed"
+    assert weights(canary) == {"v1": 100}
+
+
+def test_given_a_version_the_endpoint_cannot_load_then_it_never_answers(first):
+    done = step(first, first.add_version(B, loads=False))
+    assert done.decision.reason == "the endpoint did not load v2 within 60 s"
+    assert phases(first, "v2") == [("initializing", 0), ("failed", 0)]
+    assert weights(first) == {"v1": 100}
+    assert first.aliases() == {"champion": "v1"}
+
+
+def test_given_strategy_recreate_then_a_loaded_version_takes_over_at_once(make_world):
+    world = make_world(
+        {
+            "strategy: canary": "strategy: recreate",
+            "    steps: [10, 50]     # percent of the requests; 100 follows by itself\n": "",
+        }
+    )
+    step(world, world.add_version(A))
+    assert step(world, world.add_version(B)).decision.action == "promote"
+    assert weights(world) == {"v2": 100}
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_given_a_rollout_that_has_ended_when_stepped_again_then_nothing_is_written(
+    canary, version
+):
+    canary.observe("v2", "v1")
+    for _ in range(2):
+        step(canary, "v2")
+    before = canary.ledger.position()
+    assert step(canary, version).decision.action == "hold"
+    assert canary.ledger.position() == before
+    assert canary.aliases() == {"champion": "v2"}
+
+
+def test_given_a_step_taken_twice_then_the_second_finds_a_new_window_and_adds_no_row(canary):
+    canary.observe("v2", "v1")
+    rows = len(canary.rows("rollout"))
+    step(canary, "v2")
+    canary.telemetry.windows.clear()  # the window of the new step is empty
+    assert step(canary, "v2").decision.action == "hold"
+    assert len(canary.rows("rollout")) == rows + 1
+
+
+def test_given_aliases_moved_by_hand_then_the_next_step_sets_them_right(first):
+    first.registry.set_alias(first.name, "champion", None)
+    step(first, "v1")
+    assert first.aliases() == {"champion": "v1"}
+
+
+class TestRefusals:
+    def refusal(self, world, version: str) -> str:
+        before = world.ledger.position()
+        with pytest.raises(RefusedError) as refused:
+            step(world, version)
+        assert world.ledger.position() == before
+        return str(refused.value)
+
+    def test_given_no_verdict_then_refused(self, world):
+        world.registry.register(world.name, A, "uri", {})
+        body = {"digest": A, "train_as_of": "2013-04-01", "uri": "uri"}
+        write_once(world.ledger, "version", world.name, "v1", body, world.clock.now())
+        assert self.refusal(world, "v1") == (
+            f"flight_delays: model {A[:12]} has no verdict; materialize its evaluation first"
+        )
+
+    @pytest.mark.parametrize("outcome", ["failed", "inconclusive"])
+    def test_given_a_verdict_that_did_not_pass_then_refused_with_its_reason(self, world, outcome):
+        version = world.add_version(A)
+        world.judge(A, outcome=outcome, reason="auc 0.5")
+        assert self.refusal(world, version) == (
+            f"flight_delays: model {A[:12]} was judged {outcome}: auc 0.5"
+        )
+
+    def test_given_a_verdict_under_other_gates_then_refused(self, world):
+        version = world.add_version(A)
+        world.judge(A, policy="f" * 64)
+        assert self.refusal(world, version) == (
+            f"flight_delays: model {A[:12]} was judged by other gates than defs.yaml states now; "
+            "materialize its evaluation again"
+        )
+
+    def test_given_a_version_the_ledger_does_not_know_then_refused(self, world):
+        world.judge(A)
+        version = world.registry.register(world.name, A, "uri", {}).version
+        assert "the registry's digest is not the recorded one" in self.refusal(world, version)
+
+    def test_given_a_digest_the_registry_changed_then_refused(self, world):
+        version = world.add_version(A)
+        world.judge(B)
+        registered = world.registry._versions[world.name]
+        registered[0] = type(registered[0])(world.name, version, B, "uri")
+        assert self.refusal(world, version) == (
+            "flight_delays v1: the registry's digest is not the recorded one; it was registered "
+            "or edited by other hands, train and register it again"
+        )
+
+    def test_given_another_rollout_in_progress_then_refused_until_it_has_ended(self, canary):
+        version = canary.add_version(C)
+        assert self.refusal(canary, version) == (
+            "flight_delays: v2 is being rolled out (10 %); v3 has to wait until that has ended"
+        )
+        canary.observe("v2", "v1", errors=50)
+        step(canary, "v2")
+        assert step(canary, version).state.weight == 10
+
+    def test_given_a_version_nobody_registered_then_its_name_is_said(self, world):
+        with pytest.raises(KeyError, match="v9"):
+            step(world, "v9")
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("write", [1, 2, 3])
+def test_given_killed_at_a_write_of_the_first_rollout_when_called_again_then_it_ends_whole(
+    world, write, after
+):
+    version = world.add_version(A)
+    with pytest.raises(Killed):
+        step(world, version, LedgerThatDies(world.ledger, write, after=after))
+    step(world, version)
+    assert weights(world) == {"v1": 100}
+    assert phases(world, version) == [("initializing", 0), ("succeeded", 100)]
+    assert len(world.rows("promotion")) == 1
+    assert world.aliases() == {"champion": "v1"}
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("write", [1, 2])
+def test_given_killed_at_a_write_of_a_promotion_when_called_again_then_it_ends_whole(
+    canary, write, after
+):
+    canary.observe("v2", "v1")
+    step(canary, "v2")
+    with pytest.raises(Killed):
+        step(canary, "v2", LedgerThatDies(canary.ledger, write, after=after))
+    assert sum(weights(canary).values()) == 100
+    step(canary, "v2")
+    assert weights(canary) == {"v2": 100}
+    assert phases(canary, "v2")[-1] == ("succeeded", 100)
+    assert [row["version"] for row in canary.rows("promotion")] == ["v1", "v2"]
+    assert canary.aliases() == {"champion": "v2"}
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_given_killed_at_a_roll_back_when_called_again_then_it_ends_whole(canary, after):
+    canary.observe("v2", "v1", errors=50)
+    with pytest.raises(Killed):
+        step(canary, "v2", LedgerThatDies(canary.ledger, 1, after=after))
+    step(canary, "v2")
+    assert phases(canary, "v2") == [("initializing", 0), ("progressing", 10), ("failed", 0)]
+    assert weights(canary) == {"v1": 100}
+    assert canary.aliases() == {"champion": "v1"}
+
+
+@pytest.mark.parametrize(("errors", "requests"), [(60, 500), (0, 0)], ids=["bad", "empty"])
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="the champion in place is not looked at: the rollout is judged anew",
+)
+def test_given_killed_after_a_promotion_when_the_window_has_changed_then_the_rollout_still_ends(
+    canary, errors, requests
+):
+    canary.observe("v2", "v1")
+    step(canary, "v2")
+    with pytest.raises(Killed):
+        step(canary, "v2", LedgerThatDies(canary.ledger, 1, after=True))
+    canary.observe("v2", "v1", errors=errors, requests=requests)
+    step(canary, "v2")
+    assert read_champion(canary.ledger, canary.name).version == "v2"
+    assert phases(canary, "v2")[-1] == ("succeeded", 100)
+
+
+@pytest.mark.parametrize("doing", ["roll back", "advance"])
+@pytest.mark.xfail(
+    strict=True,
+    raises=pytest.fail.Exception,
+    reason="a row is numbered after the latest row, not after the one that was decided on",
+)
+def test_given_another_step_in_between_then_the_later_writer_conflicts(canary, doing):
+    def act():
+        canary.telemetry = seen
+        canary.observe("v2", "v1", errors=50 if doing == "roll back" else 0)
+        step(canary, "v2")
+
+    canary.observe("v2", "v1")
+    seen = canary.telemetry
+    canary.telemetry = TelemetryWithAnother(dict(seen.windows), act)
+    with pytest.raises(LedgerConflict):
+        step(canary, "v2")
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=RefusedError,
+    reason="the verdict is asked for before a roll back too, so a bad canary keeps its requests",
+)
+def test_given_other_gates_since_the_canary_began_then_a_bad_one_is_still_rolled_back(canary):
+    canary.judge(B, policy="f" * 64)
+    canary.observe("v2", "v1", errors=50)
+    assert step(canary, "v2").decision.action == "roll_back"
+
+
+def test_given_nothing_due_then_the_reason_is_in_words_and_else_the_step_is_named(first):
+    said = find_next_step(first.model, first.ledger, first.telemetry)
+    assert said == "no rollout in progress and no new version"
+    first.add_version(B)
+    due = find_next_step(first.model, first.ledger, first.telemetry)
+    assert due == NextStep("v2", "v2/begin", "v2 passed its gates")
+
+
+def test_the_history_of_a_rollout_is_its_states_oldest_first(canary):
+    history = rollout_history(canary.ledger, canary.name, "v2")
+    assert [state.step for state in history] == [-1, 0]
+    assert history[-1] == read_rollout(canary.ledger, canary.name, "v2")
+    assert rollout_history(canary.ledger, canary.name, "v9") == []

@@ -1,0 +1,277 @@
+"""A tick either says in words why nothing is due, or asks for exactly the run that is."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import dagster as dg
+import pytest
+
+from mlops_assets.adapters.journal import write_rollout
+from mlops_assets.components.jobs import build_jobs
+from mlops_assets.components.sensors import build_sensors
+from mlops_assets.components.stages.monitoring import record_retraining
+from mlops_assets.components.stages.release import step_rollout
+from mlops_assets.lifecycle.rollout.state import RolloutState
+
+AUTOMATIC = "start: automatic"
+
+
+@pytest.fixture
+def tick(resources):
+    """One tick of one of a world's sensors."""
+
+    def tick_once(world, name: str):
+        sensors = build_sensors(world.model, build_jobs(world.model))
+        (sensor,) = (sensor for sensor in sensors if sensor.name == f"flight_delays__{name}")
+        needed = resources(world)
+        wanted = {key: needed[key] for key in sensor.required_resource_keys}
+        return sensor(dg.build_sensor_context(resources=wanted))
+
+    return tick_once
+
+
+def step(world, version: str):
+    return step_rollout(
+        world.model,
+        version,
+        world.ledger,
+        world.registry,
+        world.serving,
+        world.telemetry,
+        world.clock,
+    )
+
+
+def skipped(said) -> str:
+    assert isinstance(said, dg.SkipReason)
+    return said.skip_message
+
+
+def in_canary(world) -> str:
+    """A champion v1, and v2 at the first step of its rollout."""
+    step(world, world.add_version("a" * 64))
+    version = world.add_version("b" * 64, "2013-05-06")
+    step(world, version)
+    return version
+
+
+def drifted(world, *partitions: str) -> None:
+    world.crown("v1", "a" * 64, as_of="2013-03-04")
+    for partition in partitions:
+        world.drift(partition, "failed")
+
+
+class TestAdvanceRollout:
+    def test_given_nothing_registered_then_there_is_nothing_to_roll_out(self, world, tick):
+        assert skipped(tick(world, "advance_rollout")) == "no rollout in progress and no new version"
+
+    def test_given_a_version_that_passed_its_gates_then_its_rollout_is_asked_for(self, world, tick):
+        world.add_version("a" * 64)
+        request = tick(world, "advance_rollout")
+        assert request.partition_key == "v1"
+        assert request.run_key == "flight_delays/rollout/v1/begin/20130605T12"
+        assert request.tags["mlops_assets/trigger"] == "rollout"
+
+    @pytest.mark.parametrize("outcome", ["failed", "inconclusive"])
+    def test_given_a_version_judged_otherwise_then_nothing_is_asked_for(self, world, tick, outcome):
+        world.add_version("a" * 64)
+        world.judge("a" * 64, outcome=outcome)
+        assert skipped(tick(world, "advance_rollout")).endswith("no new version")
+
+    def test_given_other_gates_since_the_verdict_then_nothing_is_asked_for(
+        self, make_world, tick
+    ):
+        world = make_world({"{auc: 0.62}": "{auc: 0.9}"})
+        world.add_version("a" * 64)
+        world.judge("a" * 64, policy="another")
+        assert skipped(tick(world, "advance_rollout")).endswith("no new version")
+
+    def test_given_the_first_version_serves_then_nothing_more_is_due(self, world, tick):
+        step(world, world.add_version("a" * 64))
+        assert skipped(tick(world, "advance_rollout")) == "no rollout in progress and no new version"
+
+    def test_given_too_few_requests_then_the_tick_says_how_many_are_missing(self, world, tick):
+        version = in_canary(world)
+        world.observe(version, "v1", requests=40)
+        assert skipped(tick(world, "advance_rollout")) == (
+            "v2 stays at 10 %: v2 failed 0 of 40 requests, v1 0 of 40; "
+            "40 of 100 canary requests seen"
+        )
+
+    def test_given_a_good_window_then_the_next_step_is_asked_for(self, world, tick):
+        version = in_canary(world)
+        world.observe(version, "v1")
+        request = tick(world, "advance_rollout")
+        assert (request.partition_key, request.run_key) == (
+            "v2",
+            "flight_delays/rollout/v2/progressing/0/advance/20130605T12",
+        )
+
+    def test_given_a_bad_window_then_the_roll_back_is_asked_for(self, world, tick):
+        version = in_canary(world)
+        world.observe(version, "v1", errors=100)
+        request = tick(world, "advance_rollout")
+        assert request.run_key == "flight_delays/rollout/v2/progressing/0/roll_back/20130605T12"
+
+    def test_given_the_same_state_then_each_tick_asks_with_the_same_run_key(self, world, tick):
+        version = in_canary(world)
+        world.observe(version, "v1")
+        first = tick(world, "advance_rollout")
+        world.observe(version, "v1", requests=700)
+        world.clock.at += timedelta(minutes=29)
+        assert tick(world, "advance_rollout").run_key == first.run_key
+
+    def test_given_a_step_that_was_not_taken_for_an_hour_then_it_is_asked_for_anew(
+        self, world, tick
+    ):
+        world.observe(in_canary(world), "v1")
+        first = tick(world, "advance_rollout")
+        world.clock.at += timedelta(hours=1)
+        assert tick(world, "advance_rollout").run_key != first.run_key
+
+    def test_given_each_step_is_taken_then_no_run_key_is_used_twice(self, world, tick):
+        world.add_version("a" * 64)
+        keys = [tick(world, "advance_rollout").run_key]
+        step(world, "v1")
+        world.add_version("b" * 64)
+        world.observe("v2", "v1")
+        while isinstance(due := tick(world, "advance_rollout"), dg.RunRequest):
+            keys.append(due.run_key)
+            step(world, due.partition_key)
+        assert [key.split("/rollout/")[1].rsplit("/", 1)[0] for key in keys] == [
+            "v1/begin",
+            "v2/begin",
+            "v2/progressing/0/advance",
+            "v2/progressing/1/promote",
+        ]
+        assert world.aliases() == {"champion": "v2"}
+
+    def test_given_start_by_hand_then_a_tick_never_begins_a_rollout(self, make_world, tick):
+        world = make_world({AUTOMATIC: "start: manual"})
+        world.add_version("a" * 64)
+        expected = "rollouts begin by hand (rollout.start is manual)"
+        assert skipped(tick(world, "advance_rollout")) == expected
+
+    def test_given_start_by_hand_then_a_rollout_begun_by_a_person_is_still_taken_on(
+        self, make_world, tick
+    ):
+        world = make_world({AUTOMATIC: "start: manual"})
+        world.observe(in_canary(world), "v1")
+        assert tick(world, "advance_rollout").partition_key == "v2"
+
+    def test_given_a_rollout_that_failed_then_its_version_is_not_asked_for_again(self, world, tick):
+        version = in_canary(world)
+        world.observe(version, "v1", errors=100)
+        step(world, version)
+        assert skipped(tick(world, "advance_rollout")).endswith("no new version")
+
+    def test_given_a_new_version_while_another_is_rolled_out_then_the_running_one_goes_first(
+        self, world, tick
+    ):
+        world.observe(in_canary(world), "v1")
+        world.add_version("c" * 64)
+        assert tick(world, "advance_rollout").partition_key == "v2"
+
+    def test_a_tick_writes_nothing(self, world, tick):
+        world.observe(in_canary(world), "v1")
+        before = world.ledger.position()
+        tick(world, "advance_rollout")
+        assert world.ledger.position() == before
+
+    def test_given_a_version_that_never_loads_then_its_first_step_is_asked_for(self, world, tick):
+        at = world.clock.now().isoformat()
+        loading = RolloutState("v2", "b" * 64, "2013-05-06", "initializing", -1, 0, at, "", "v1")
+        write_rollout(world.ledger, world.name, loading, world.clock.now())
+        assert "v2/initializing/-1/advance" in tick(world, "advance_rollout").run_key
+
+
+class TestRetrainOnDrift:
+    def test_given_no_champion_then_there_is_nothing_to_compare_with(self, world, tick):
+        assert skipped(tick(world, "retrain_on_drift")) == "there is no champion to compare with"
+
+    def test_given_no_report_then_the_tick_says_whose_is_missing(self, world, tick):
+        world.crown("v1", "a" * 64)
+        assert skipped(tick(world, "retrain_on_drift")) == "no drift report against v1 yet"
+
+    def test_given_one_drifted_window_then_the_tick_says_how_many_are_needed(self, world, tick):
+        drifted(world, "2013-05-20")
+        assert skipped(tick(world, "retrain_on_drift")) == (
+            "too few windows drifted; 1 of the last 1 windows drifted from v1 (2 of 3 are needed)"
+        )
+
+    def test_given_the_newest_window_did_not_drift_then_the_tick_says_so(self, world, tick):
+        drifted(world, "2013-05-06", "2013-05-13")
+        world.drift("2013-05-20", "passed")
+        said = skipped(tick(world, "retrain_on_drift"))
+        assert said.startswith("the newest window 2013-05-20 did not drift; 2 of the last 3")
+
+    def test_given_a_young_champion_then_the_tick_names_the_cooldown(self, world, tick):
+        world.crown("v1", "a" * 64, as_of="2013-05-20")
+        for partition in ("2013-05-13", "2013-05-20"):
+            world.drift(partition, "failed")
+        said = skipped(tick(world, "retrain_on_drift"))
+        assert said.startswith("trained or asked for 1 partition(s) ago, the cooldown is 2; 2 of")
+
+    def test_given_drift_then_a_training_as_of_the_next_partition_is_asked_for(self, world, tick):
+        drifted(world, "2013-05-13", "2013-05-20")
+        request = tick(world, "retrain_on_drift")
+        assert request.partition_key == "2013-05-27"
+        assert request.run_key.startswith("flight_delays/retrain/2013-05-20/")
+        assert request.tags["mlops_assets/trigger"] == "drift"
+        assert request.tags["mlops_assets/window"] == "2013-05-20"
+
+    def test_given_the_same_drift_then_each_tick_asks_with_the_same_run_key(self, world, tick):
+        drifted(world, "2013-05-13", "2013-05-20")
+        first = tick(world, "retrain_on_drift")
+        record_retraining(world.model, "2013-05-20", world.ledger, world.clock)
+        world.clock.at += timedelta(days=3)
+        assert tick(world, "retrain_on_drift").run_key == first.run_key
+
+    def test_given_another_policy_then_the_same_drift_asks_with_another_run_key(
+        self, world, make_world, tick
+    ):
+        other = make_world({"cooldown: 2": "cooldown: 1"})
+        for each in (world, other):
+            drifted(each, "2013-05-13", "2013-05-20")
+        first, second = (tick(each, "retrain_on_drift") for each in (world, other))
+        assert first.partition_key == second.partition_key
+        assert first.run_key != second.run_key
+
+    def test_given_a_new_champion_then_the_drift_it_answered_asks_no_more(self, world, tick):
+        drifted(world, "2013-05-13", "2013-05-20")
+        world.crown("v2", "b" * 64, as_of="2013-05-27")
+        assert skipped(tick(world, "retrain_on_drift")) == "no drift report against v2 yet"
+
+    @pytest.mark.parametrize(
+        ("mode", "said"),
+        [
+            ("disabled", "retraining is disabled"),
+            ("dry_run", "dry run, would retrain as of 2013-05-27: 2 of the last 2 windows"),
+        ],
+    )
+    def test_given_a_mode_that_does_not_act_then_nothing_is_asked_for(
+        self, make_world, tick, mode, said
+    ):
+        world = make_world({"mode: enabled": f"mode: {mode}"})
+        drifted(world, "2013-05-13", "2013-05-20")
+        message = skipped(tick(world, "retrain_on_drift"))
+        assert message.startswith(said)
+
+    def test_given_drift_in_the_calendars_last_partition_then_nothing_comes_after(
+        self, world, tick
+    ):
+        drifted(world, "2013-12-23", "2013-12-30")
+        said = skipped(tick(world, "retrain_on_drift"))
+        assert said.startswith("the calendar ends with this window")
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "STOPPED"])
+def test_sensors_tick_from_the_start_as_defs_yaml_says(make_model, status):
+    old = "advance_rollout: {default_status: RUNNING, interval_seconds: 15}"
+    model = make_model({old: f"advance_rollout: {{default_status: {status}, interval_seconds: 9}}"})
+    sensors = {sensor.name: sensor for sensor in build_sensors(model, build_jobs(model))}
+    advance = sensors["flight_delays__advance_rollout"]
+    assert advance.default_status.value == status
+    assert advance.minimum_interval_seconds == 9
+    assert sensors["flight_delays__retrain_on_drift"].minimum_interval_seconds == 30

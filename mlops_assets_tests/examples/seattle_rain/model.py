@@ -1,0 +1,78 @@
+"""The science of seattle_rain: does it rain today, given on which days before it rained?"""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from mlops_assets.lifecycle.features import FeatureInputs, rolling_rate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlops_assets.lifecycle.training import Feature
+
+ZONE = "America/Los_Angeles"
+ASKED_AT = timedelta(hours=7)
+"""Local time of day at which the prediction is made."""
+
+COLDEST_DAY = 15
+"""Day of the year around which winter is centred."""
+
+
+def build_entities(days: pl.DataFrame) -> pl.DataFrame:
+    """One row per day; only its date is known in the morning."""
+    return days.select(
+        day=pl.col("date").dt.strftime("%Y-%m-%d"),
+        morning=_midnight(pl.col("date"), ASKED_AT),
+        date="date",
+        place=pl.lit("Seattle"),
+    )
+
+
+def build_labels(days: pl.DataFrame) -> pl.DataFrame:
+    """Whether any rain was measured, known when the day is over."""
+    return days.select(
+        day=pl.col("date").dt.strftime("%Y-%m-%d"),
+        rain=pl.col("precipitation") > 0,
+        known_at=_midnight(pl.col("date") + timedelta(days=1)),
+    )
+
+
+def build_features(inputs: FeatureInputs) -> pl.DataFrame:
+    """How often it rained on the last days, and how far into winter the day is."""
+
+    def rate(days: int) -> pl.Series:
+        window = timedelta(days=days)
+        return rolling_rate(
+            inputs.entities, inputs.history, label="rain", by=["place"], window=window
+        )
+
+    angle = (pl.col("date").dt.ordinal_day() - COLDEST_DAY) * (2 * math.pi / 365.25)
+    return inputs.entities.with_columns(
+        rate(1).alias("rained_yesterday"),
+        rate(3).alias("rain_rate_3d"),
+        rate(7).alias("rain_rate_7d"),
+        rate(28).alias("rain_rate_28d"),
+        angle.cos().alias("winter"),
+    )
+
+
+def build_estimator(features: Sequence[Feature], seed: int) -> Any:
+    """A linear model; a missing rate is replaced by the mean of those known."""
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    steps = [("impute", SimpleImputer()), ("scale", StandardScaler())]
+    return Pipeline([*steps, ("classify", LogisticRegression(random_state=seed))])
+
+
+def _midnight(date: pl.Expr, after: timedelta = timedelta()) -> pl.Expr:
+    """The beginning of a local date, and some time after it, in UTC."""
+    local = (date.cast(pl.Datetime("us")) + after).dt.replace_time_zone(ZONE)
+    return local.dt.convert_time_zone("UTC")
