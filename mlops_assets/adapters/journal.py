@@ -13,15 +13,32 @@ from mlops_assets.lifecycle.rollout.state import Champion, RolloutState, Routing
 
 
 def write_once(
-    ledger: Ledger, kind: str, model: str, subject: str, body: Mapping[str, Any], at: datetime
+    ledger: Ledger,
+    kind: str,
+    model: str,
+    subject: str,
+    body: Mapping[str, Any],
+    at: datetime,
+    *,
+    after: int | None = None,
 ) -> Record:
-    """Append the row unless the subject's latest row says the same already."""
+    """Append the row unless the subject's latest row says the same already.
+
+    ``after`` is the sequence of the row that was read before deciding (``sequence_of``), None for
+    whatever is the latest now. Raises ``LedgerConflict`` when another row came in between.
+    """
     plain = json.loads(json.dumps(body))
     last = ledger.latest(kind, model, subject)
     if last and last.body == plain:
         return last
-    sequence = last.sequence + 1 if last else 1
-    return ledger.append(Record(kind, model, subject, sequence, plain, at))
+    read = (last.sequence if last else 0) if after is None else after
+    return ledger.append(Record(kind, model, subject, read + 1, plain, at))
+
+
+def sequence_of(ledger: Ledger, kind: str, model: str, subject: str) -> int:
+    """The sequence of a subject's latest row, 0 before the first."""
+    row = ledger.latest(kind, model, subject)
+    return row.sequence if row else 0
 
 
 def read_champion(ledger: Ledger, model: str) -> Champion | None:
@@ -30,9 +47,15 @@ def read_champion(ledger: Ledger, model: str) -> Champion | None:
     return Champion(**row.body) if row else None
 
 
-def write_champion(ledger: Ledger, model: str, champion: Champion, at: datetime) -> Record:
-    """Record a promotion. Raises ``LedgerConflict`` when another promoter was first."""
-    return write_once(ledger, "promotion", model, "champion", asdict(champion), at)
+def write_champion(
+    ledger: Ledger, model: str, champion: Champion, at: datetime, *, after: int | None = None
+) -> Record:
+    """Record a promotion decided on promotion row ``after``.
+
+    Raises ``LedgerConflict`` when another promoter was first.
+    """
+    body = asdict(champion)
+    return write_once(ledger, "promotion", model, "champion", body, at, after=after)
 
 
 def read_rollout(ledger: Ledger, model: str, version: str | None = None) -> RolloutState | None:
@@ -41,9 +64,15 @@ def read_rollout(ledger: Ledger, model: str, version: str | None = None) -> Roll
     return RolloutState(**row.body) if row else None
 
 
-def write_rollout(ledger: Ledger, model: str, state: RolloutState, at: datetime) -> Record:
-    """Record a rollout's next state. Raises ``LedgerConflict`` when another was first."""
-    return write_once(ledger, "rollout", model, state.version, asdict(state), at)
+def write_rollout(
+    ledger: Ledger, model: str, state: RolloutState, at: datetime, *, after: int | None = None
+) -> Record:
+    """Record a rollout's next state, decided on rollout row ``after`` of its version.
+
+    Raises ``LedgerConflict`` when another was first.
+    """
+    body = asdict(state)
+    return write_once(ledger, "rollout", model, state.version, body, at, after=after)
 
 
 def read_routing(ledger: Ledger, model: str) -> Routing:

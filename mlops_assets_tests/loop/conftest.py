@@ -25,6 +25,7 @@ from mlops_assets.defs.platform.resources import Settings, build_resources
 EXAMPLE = Path(__file__).parents[1] / "examples" / "seattle_rain"
 MODULE = "mlops_assets_tests.examples.seattle_rain.model"
 AS_OF = "2015-01-01"
+TOO_STRICT = {"gates": {"minimum": {"auc": 0.999}, "minimum_rows": 150}}
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -182,8 +183,8 @@ def make_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeWorld]:
 
 @pytest.fixture(scope="session")
 def ingested(make_world: MakeWorld) -> World:
-    """All four years ingested as one run. Tests only read it."""
-    world = make_world()
+    """All four years ingested as one run, under gates that no model can pass."""
+    world = make_world(TOO_STRICT)
     assert world.ingest().success
     return world
 

@@ -39,7 +39,7 @@ def build_deployment(model: ModelDefinition) -> dg.AssetsDefinition:
             step = stage.step_rollout(
                 model, context.partition_key, ledger, registry, serving, telemetry, clock
             )
-        except (RefusedError, KeyError) as error:
+        except RefusedError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         states = stage.rollout_history(ledger, model.name, context.partition_key)
         return dg.MaterializeResult(metadata=_describe(model, step, states))

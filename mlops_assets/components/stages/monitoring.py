@@ -107,12 +107,6 @@ def compare_with_reference(
     evaluation = ledger.latest("evaluation", model.name, champion.digest)
     weights = evaluation.body["importance"] if evaluation else None
     report = measure_drift(reference, current, model.features, policy, day=DAY, weights=weights)
-    drifted = report.verdict.outcome == "failed"
-    page = (
-        reports.drift(f"{model.name}/drift-{key}-{champion.version}", reference, current, report)
-        if report.columns and (drifted or always_render)
-        else None
-    )
     body = {
         "version": champion.version,
         "outcome": report.verdict.outcome,
@@ -120,7 +114,14 @@ def compare_with_reference(
         "share": report.share,
         "columns": [asdict(column) for column in report.columns],
     }
+    # Before the picture: what was found has to outlive a fault in drawing it.
     write_once(ledger, "drift", model.name, key, body, clock.now())
+    drifted = report.verdict.outcome == "failed"
+    page = (
+        reports.drift(f"{model.name}/drift-{key}-{champion.version}", reference, current, report)
+        if report.columns and (drifted or always_render)
+        else None
+    )
     return MeasuredDrift(report, champion.version, page)
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from mlops_assets.adapters.journal import (
     read_champion,
     read_rollout,
+    sequence_of,
     write_champion,
     write_rollout,
 )
@@ -55,21 +56,24 @@ def step_rollout(
     """Take the version's rollout one decision further.
 
     Applying a step twice is harmless: each state is a ledger row that only one writer can add,
-    and what follows from it (aliases, routing) is applied again on every call.
+    and what follows from it (aliases, routing) is applied again on every call. Raises
+    ``LedgerConflict`` when somebody else moved the rollout since it was read here.
     """
-    state = _current_or_new(model, version, ledger, registry, clock)
+    promotion = sequence_of(ledger, "promotion", model.name, "champion")
+    _begin_once(model, version, ledger, registry, clock)
+    row = ledger.latest("rollout", model.name, version)
+    assert row is not None
+    state = RolloutState(**row.body)
     endpoint = serving.ensure_running()
-    if state.phase == "initializing":
-        decision = _decide_initial(model, state, serving)
-    else:
-        decision = decide_next(state, _window(model, state, telemetry), model.spec.rollout)
+    decision = _decide(model, state, ledger, serving, telemetry)
     moved = apply_decision(state, decision, clock.now())
-    if decision.action == "promote":
+    champion = read_champion(ledger, model.name)
+    if decision.action == "promote" and not _serves(champion, state):
         # The promotion is written first: killed in between, the next call finds the champion
         # in place and completes the rollout, never the other way round.
-        champion = Champion(version, state.digest, state.train_as_of, decision.reason)
-        write_champion(ledger, model.name, champion, clock.now())
-    write_rollout(ledger, model.name, moved, clock.now())
+        promoted = Champion(version, state.digest, state.train_as_of, decision.reason)
+        write_champion(ledger, model.name, promoted, clock.now(), after=promotion)
+    write_rollout(ledger, model.name, moved, clock.now(), after=row.sequence)
     _apply_aliases(model, moved, ledger, registry)
     return RolloutStep(decision, moved, endpoint)
 
@@ -99,11 +103,16 @@ def rollout_history(ledger: Ledger, model: str, version: str) -> list[RolloutSta
     return [RolloutState(**row.body) for row in ledger.history("rollout", model, version)]
 
 
-def _current_or_new(
+def _begin_once(
     model: ModelDefinition, version: str, ledger: Ledger, registry: Registry, clock: Clock
-) -> RolloutState:
-    """The version's rollout, begun first if it has none. Verifies the verdict itself."""
-    known = registry.get(model.name, version)
+) -> None:
+    """Record the first state of the version's rollout if it has none. Verifies the verdict itself,
+    at the beginning and as long as the rollout goes on.
+    """
+    try:
+        known = registry.get(model.name, version)
+    except KeyError as error:
+        raise RefusedError(f"{model.name} {version}: the registry has no such version") from error
     recorded = ledger.latest("version", model.name, version)
     if recorded is None or recorded.body["digest"] != known.digest:
         raise RefusedError(
@@ -111,37 +120,43 @@ def _current_or_new(
             "it was registered or edited by other hands, train and register it again"
         )
     state = read_rollout(ledger, model.name, version)
-    if state and not state.active:
-        return state
-    require_verdict(model, known.digest, ledger)
-    if state:
-        return state
+    if state is None or state.active:
+        require_verdict(model, known.digest, ledger)
+    if state is not None:
+        return
     latest = read_rollout(ledger, model.name)
     if latest and latest.active:
         raise RefusedError(
             f"{model.name}: {latest.version} is being rolled out ({latest.weight} %); "
             f"{version} has to wait until that has ended"
         )
-    begun = begin_rollout(
-        version,
-        known.digest,
-        recorded.body["train_as_of"],
-        read_champion(ledger, model.name),
-        clock.now(),
-    )
-    write_rollout(ledger, model.name, begun, clock.now())
-    return begun
+    champion = read_champion(ledger, model.name)
+    as_of = recorded.body["train_as_of"]
+    begun = begin_rollout(version, known.digest, as_of, champion, clock.now())
+    write_rollout(ledger, model.name, begun, clock.now(), after=0)
 
 
-def _decide_initial(
-    model: ModelDefinition, state: RolloutState, serving: Serving
+def _decide(
+    model: ModelDefinition,
+    state: RolloutState,
+    ledger: Ledger,
+    serving: Serving,
+    telemetry: Telemetry,
 ) -> RolloutDecision:
-    """Begin once the endpoint has loaded the version; give up when it cannot."""
-    timeout = model.spec.rollout.ready_timeout
-    if serving.wait_until_ready(model.name, state.version, timeout):
-        return decide_next(state, None, model.spec.rollout)
-    reason = f"the endpoint did not load {state.version} within {timeout:g} s"
+    """What to do next with the rollout as it stands."""
+    policy = model.spec.rollout
+    if state.active and _serves(read_champion(ledger, model.name), state):
+        return RolloutDecision("promote", 100, "its promotion is recorded already")
+    if state.phase != "initializing":
+        return decide_next(state, _window(model, state, telemetry), policy)
+    if serving.wait_until_ready(model.name, state.version, policy.ready_timeout):
+        return decide_next(state, None, policy)
+    reason = f"the endpoint did not load {state.version} within {policy.ready_timeout:g} s"
     return RolloutDecision("roll_back", 0, reason)
+
+
+def _serves(champion: Champion | None, state: RolloutState) -> bool:
+    return champion is not None and champion.digest == state.digest
 
 
 def _window(model: ModelDefinition, state: RolloutState, telemetry: Telemetry) -> Window | None:
