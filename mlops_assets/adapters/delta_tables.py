@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 PARTITION = "partition"
-_ATTEMPTS = 5
+_ATTEMPTS = 20
+_PAUSE = 0.02
+"""Seconds: the longest wait after a first failed attempt; each further one may wait longer."""
 
 
 @dataclass(frozen=True)
@@ -29,37 +33,13 @@ class DeltaTables:
 
     def write(self, table: str, partitions: Mapping[str, pl.DataFrame]) -> TableVersion:
         import polars as pl
-        from deltalake import write_deltalake
-        from deltalake.exceptions import CommitFailedError
 
         rows = pl.concat(
             [frame.with_columns(pl.lit(key).alias(PARTITION)) for key, frame in partitions.items()]
         )
-        named = ", ".join(f"'{key}'" for key in sorted(partitions))
-        for attempt in range(1, _ATTEMPTS + 1):
-            existing = self._open(table)
-            if existing is not None and rows.is_empty():
-                # An overwrite without rows is a deletion; Delta has a word of its own for it.
-                existing.delete(f"{PARTITION} IN ({named})")
-                break
-            try:
-                write_deltalake(
-                    self._uri(table),
-                    rows.to_arrow(),
-                    mode="overwrite",
-                    partition_by=[PARTITION],
-                    predicate=None if existing is None else f"{PARTITION} IN ({named})",
-                    schema_mode=None if existing is None else "merge",
-                )
-                break
-            except CommitFailedError:
-                # Somebody else committed in between; our partitions are ours, so try again.
-                if attempt == _ATTEMPTS:
-                    raise
-        version = self.version(table)
-        assert version is not None
+        named = ", ".join(_literal(key) for key in sorted(partitions))
         return TableVersion(
-            version,
+            self._commit(table, rows, f"{PARTITION} IN ({named})"),
             {key: frame.height for key, frame in partitions.items()},
             {key: fingerprint(frame) for key, frame in partitions.items()},
         )
@@ -87,6 +67,43 @@ class DeltaTables:
         existing = self._open(table)
         return None if existing is None else existing.version()
 
+    def _commit(self, table: str, rows: pl.DataFrame, predicate: str) -> int:
+        """The version made by replacing what the predicate names, tried until it lands."""
+        from deltalake.exceptions import CommitFailedError
+
+        for attempt in range(1, _ATTEMPTS + 1):
+            existing = self._open(table)
+            try:
+                if existing is None:
+                    return self._begin(table, rows)
+                return _replace(existing, rows, predicate)
+            except CommitFailedError:
+                # Somebody else committed in between; our partitions are ours, so try again.
+                if attempt == _ATTEMPTS:
+                    raise
+            time.sleep(random.uniform(0, _PAUSE * attempt))  # noqa: S311 - no secret
+        raise AssertionError("the last attempt returns or raises")
+
+    def _begin(self, table: str, rows: pl.DataFrame) -> int:
+        """Make the table with its first rows, as version 0 or not at all."""
+        from deltalake import CommitProperties, write_deltalake
+        from deltalake.exceptions import CommitFailedError, DeltaError
+
+        try:
+            write_deltalake(
+                self._uri(table),
+                rows.to_arrow(),
+                mode="error",
+                partition_by=[PARTITION],
+                # Tried again by itself it would lay a second beginning over somebody else's.
+                commit_properties=CommitProperties(max_commit_retries=0),
+            )
+        except DeltaError as error:
+            if self._open(table) is None:
+                raise
+            raise CommitFailedError(f"{table}: somebody else made it first") from error
+        return 0
+
     def _open(self, table: str) -> DeltaTable | None:
         from deltalake import DeltaTable
         from deltalake.exceptions import TableNotFoundError
@@ -102,3 +119,21 @@ class DeltaTables:
         path = Path(self.root) / table
         path.parent.mkdir(parents=True, exist_ok=True)
         return str(path)
+
+
+def _replace(existing: DeltaTable, rows: pl.DataFrame, predicate: str) -> int:
+    from deltalake import write_deltalake
+
+    if rows.is_empty():
+        # An overwrite without rows is a deletion; Delta has a word of its own for it.
+        existing.delete(predicate)
+    else:
+        write_deltalake(
+            existing, rows.to_arrow(), mode="overwrite", predicate=predicate, schema_mode="merge"
+        )
+    return existing.version()
+
+
+def _literal(text: str) -> str:
+    quoted = text.replace("'", "''")
+    return f"'{quoted}'"

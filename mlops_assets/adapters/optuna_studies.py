@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlops_assets.lifecycle.errors import TrainingError
 from mlops_assets.lifecycle.tuning import Dimension, Tuning, TuningResult
 
 if TYPE_CHECKING:
-    from optuna import Trial
+    from optuna import Study, Trial
+    from optuna.trial import FrozenTrial
 
 
 @dataclass(frozen=True)
@@ -27,32 +30,48 @@ class OptunaStudies:
         report: Callable[[str], None],
     ) -> TuningResult:
         import optuna
-        from optuna.storages.journal import JournalFileBackend
 
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.root.mkdir(parents=True, exist_ok=True)
-        backend = JournalFileBackend(str(self.root / f"{name}.journal"))
-        study = optuna.create_study(
-            storage=optuna.storages.JournalStorage(backend),
-            study_name=name,
-            sampler=optuna.samplers.TPESampler(seed=tuning.seed),
-            load_if_exists=True,
-        )
+        study = self._open(name)
 
         def trial_value(trial: Trial) -> float:
             parameters = {key: _suggest(trial, key, of) for key, of in tuning.space.items()}
             trial.set_user_attr("parameters", parameters)
             value = objective(parameters)
-            report(f"trial {trial.number + 1} of {tuning.trials}: {value:.5f} {parameters}")
+            if not math.isfinite(value):
+                raise TrainingError(_not_finite(name, value, parameters))
+            report(f"trial {done + 1} of {tuning.trials}: {value:.5f} {parameters}")
             return value
 
-        complete = (optuna.trial.TrialState.COMPLETE,)
-        done = len(study.get_trials(states=complete))
-        if done < tuning.trials:
-            study.optimize(trial_value, n_trials=tuning.trials - done)
-        trials = study.get_trials(states=complete)
-        values = tuple(float(trial.value) for trial in trials if trial.value is not None)
+        # Each trial has a seed of its own: a study that goes on draws what an unbroken one would.
+        while (done := len(_complete(study))) < tuning.trials:
+            study.sampler = optuna.samplers.TPESampler(seed=tuning.seed + done)
+            study.optimize(trial_value, n_trials=1)
+        values = tuple(float(trial.value) for trial in _complete(study) if trial.value is not None)
         return TuningResult(study.best_trial.user_attrs["parameters"], study.best_value, values)
+
+    def _open(self, name: str) -> Study:
+        import optuna
+        from optuna.storages.journal import JournalFileBackend
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        path = self.root / f"{name}.journal"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+        return optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
+
+
+def _complete(study: Study) -> list[FrozenTrial]:
+    """Trials that have a value, oldest first; failed and interrupted ones do not count."""
+    from optuna.trial import TrialState
+
+    return study.get_trials(states=(TrialState.COMPLETE,))
+
+
+def _not_finite(name: str, value: float, parameters: Mapping[str, Any]) -> str:
+    return (
+        f"tuning {name}: the objective is {value} for {parameters}; "
+        "narrow the search space, or correct the estimator"
+    )
 
 
 def _suggest(trial: Trial, name: str, dimension: Dimension) -> Any:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.adapters.ports import Record
@@ -12,6 +14,10 @@ from mlops_assets.lifecycle.errors import LedgerConflict
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine, Table
+
+_ATTEMPTS = 20
+_PAUSE = 0.02
+"""Seconds: the wait after a first failed attempt; each further one is as much longer."""
 
 
 class SqlLedger:
@@ -22,6 +28,7 @@ class SqlLedger:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self._opening = Lock()
 
     def append(self, record: Record) -> Record:
         import sqlalchemy as sa
@@ -39,12 +46,10 @@ class SqlLedger:
         }
         try:
             with self._engine.begin() as connection:
-                connection.execute(self._table.insert(), row)
+                written = connection.execute(self._table.insert(), row)
         except sa.exc.IntegrityError as error:
             raise _conflict(record, last) from error
-        written = self.latest(record.kind, record.model, record.subject)
-        assert written is not None
-        return written
+        return _record({**row, "position": written.inserted_primary_key[0]})
 
     def latest(self, kind: str, model: str, subject: str | None = None) -> Record | None:
         rows = self._select(kind, model, subject, newest_first=True, limit=1)
@@ -86,25 +91,21 @@ class SqlLedger:
             rows = connection.execute(query.order_by(order).limit(limit)).mappings()
             return [_record(dict(row)) for row in rows]
 
-    @cached_property
+    @property
     def _table(self) -> Table:
-        import sqlalchemy as sa
+        return self._opened[1]
 
-        return sa.Table(
-            "ledger",
-            sa.MetaData(),
-            sa.Column("position", sa.Integer, primary_key=True, autoincrement=True),
-            sa.Column("kind", sa.String(40), nullable=False),
-            sa.Column("model", sa.String(200), nullable=False),
-            sa.Column("subject", sa.String(200), nullable=False),
-            sa.Column("sequence", sa.Integer, nullable=False),
-            sa.Column("body", sa.Text, nullable=False),
-            sa.Column("at", sa.String(40), nullable=False),
-            sa.UniqueConstraint("kind", "model", "subject", "sequence"),
-        )
+    @property
+    def _engine(self) -> Engine:
+        return self._opened[0]
+
+    @property
+    def _opened(self) -> tuple[Engine, Table]:
+        with self._opening:  # one engine and one table, whichever threads are first
+            return self._database
 
     @cached_property
-    def _engine(self) -> Engine:
+    def _database(self) -> tuple[Engine, Table]:
         import sqlalchemy as sa
 
         url = sa.make_url(self.url)
@@ -113,8 +114,39 @@ class SqlLedger:
         engine = sa.create_engine(url, connect_args=arguments)
         if is_sqlite:
             _prepare_sqlite(engine, url.database)
-        self._table.metadata.create_all(engine)
-        return engine
+        table = _define_table()
+        _create_table(engine, table)
+        return engine, table
+
+
+def _define_table() -> Table:
+    import sqlalchemy as sa
+
+    return sa.Table(
+        "ledger",
+        sa.MetaData(),
+        sa.Column("position", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("kind", sa.String(40), nullable=False),
+        sa.Column("model", sa.String(200), nullable=False),
+        sa.Column("subject", sa.String(200), nullable=False),
+        sa.Column("sequence", sa.Integer, nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("at", sa.String(40), nullable=False),
+        sa.UniqueConstraint("kind", "model", "subject", "sequence"),
+    )
+
+
+def _create_table(engine: Engine, table: Table) -> None:
+    """Make the table unless it is there; another process may be doing the same."""
+    import sqlalchemy as sa
+
+    try:
+        with engine.begin() as connection:
+            connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
+    except sa.exc.IntegrityError:
+        # PostgreSQL looks and makes in two steps, and the other process came in between.
+        if not sa.inspect(engine).has_table(table.name):
+            raise
 
 
 def _prepare_sqlite(engine: Engine, path: str | None) -> None:
@@ -125,8 +157,16 @@ def _prepare_sqlite(engine: Engine, path: str | None) -> None:
 
     if path:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with engine.connect() as connection:
-        connection.execute(sa.text("PRAGMA journal_mode=WAL"))
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            with engine.connect() as connection:
+                connection.execute(sa.text("PRAGMA journal_mode=WAL"))
+            return
+        except sa.exc.OperationalError:
+            # SQLite waits for locks, but not for this one: another process is changing the mode.
+            if attempt == _ATTEMPTS:
+                raise
+        time.sleep(_PAUSE * attempt)
 
 
 def _record(row: dict[str, Any]) -> Record:

@@ -9,48 +9,42 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.adapters.ports import TableVersion
-from mlops_assets.lifecycle.sources import Source
+from mlops_assets.lifecycle.sources import UNPARTITIONED, Source
 from mlops_assets.lifecycle.verdicts import Verdict
 
 Metadata = dict[str, Any]
 
 
-def table_metadata(written: TableVersion) -> Metadata:
-    """Rows, Delta version and fingerprint of what a step wrote."""
-    from mlops_assets.lifecycle.digests import digest_value
-
-    fingerprint = (
-        next(iter(written.fingerprints.values()))
-        if len(written.fingerprints) == 1
-        else digest_value(dict(written.fingerprints))
-    )
-    return {
-        "dagster/row_count": sum(written.rows.values()),
-        "partitions": len(written.rows),
+def table_metadata(
+    context: dg.AssetExecutionContext,
+    key: dg.AssetKey,
+    written: TableVersion,
+    counts: Mapping[str, Mapping[str, int]] | None = None,
+) -> Metadata:
+    """What a step wrote; rows, fingerprint and ``counts`` go to each partition of a range."""
+    whole: Metadata = {
         "delta_version": written.version,
-        "fingerprint": fingerprint,
+        "rows_written": sum(written.rows.values()),
+        "partitions_written": len(written.rows),
     }
+    for partition, rows in written.rows.items():
+        own = {
+            "dagster/row_count": rows,
+            "fingerprint": written.fingerprints[partition],
+            **(counts or {}).get(partition, {}),
+        }
+        if partition == UNPARTITIONED:
+            whole |= own
+        else:
+            context.add_asset_metadata(own, asset_key=key, partition_key=partition)
+    return whole
 
 
 def data_version(written: TableVersion) -> dg.DataVersion:
     """What Dagster compares to tell whether downstream assets are stale."""
-    return dg.DataVersion(str(table_metadata(written)["fingerprint"]))
+    from mlops_assets.lifecycle.digests import digest_value
 
-
-def add_partition_rows(
-    context: dg.AssetExecutionContext,
-    key: dg.AssetKey,
-    rows: Mapping[str, Mapping[str, int]],
-) -> None:
-    """Note counts on each partition of a range, which otherwise carries those of the whole."""
-    if len(rows) < 2:
-        return
-    for partition, counts in rows.items():
-        context.add_asset_metadata(
-            {f"partition_{name}": count for name, count in counts.items()},
-            asset_key=key,
-            partition_key=partition,
-        )
+    return dg.DataVersion(digest_value(dict(written.fingerprints)))
 
 
 def source_schema(source: Source) -> dg.TableSchema:

@@ -31,7 +31,7 @@ def refusal(load, text, **files) -> SpecError:
         ("lead: 60", "lead: soon", 96, "entities.lead: input should be a valid integer, "),
         ("key: [tailnum]", "key: [tailnr]", 63, "sources.planes.key: unknown column 'tailnr', "),
         ("strategy: canary", "strategy: canari", 152, "rollout.strategy: got 'canari', allowed "),
-        ("end: \"2014-01-06\"", "end: \"2012-12-24\"", 8, "calendar: end must be after start, "),
+        ('end: "2014-01-06"', 'end: "2012-12-24"', 8, "calendar: end must be after start, "),
     ],
 )
 def test_given_a_wrong_defs_yaml_then_the_load_stops_with_file_and_line(

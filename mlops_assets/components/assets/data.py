@@ -8,7 +8,6 @@ from mlops_assets.adapters.ports import SourceFiles, TableStore
 from mlops_assets.components.assets.wiring import blocking_check, common, key_of
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.metadata import (
-    add_partition_rows,
     check_result,
     data_version,
     markdown_table,
@@ -59,11 +58,9 @@ def _build_raw(model: ModelDefinition, source: Source) -> dg.AssetsDefinition:
         if ingested.errors:
             raise _partitions_failed(context, key, ingested)
         assert ingested.version is not None
-        counts = {k: {"rows": rows} for k, rows in ingested.version.rows.items()}
-        add_partition_rows(context, key, counts)
         elsewhere = {"rows_of_other_partitions": ingested.rows_elsewhere}
         return dg.MaterializeResult(
-            metadata=table_metadata(ingested.version) | elsewhere,
+            metadata=table_metadata(context, key, ingested.version) | elsewhere,
             data_version=data_version(ingested.version),
         )
 
@@ -128,14 +125,13 @@ def _build_validated(model: ModelDefinition, source: Source) -> dg.AssetsDefinit
         context: dg.AssetExecutionContext, tables: dg.ResourceParam[TableStore]
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         done = stage.validate_source(model, source, keys_of(context, source), tables)
-        add_partition_rows(context, good, _accounts(done))
+        accounts = _accounts(done)
         reasons = {
             "reasons": markdown_table([{"rule": r, "rows": n} for r, n in done.reasons.items()])
         }
         for key, version, more in ((good, done.validated, {}), (aside, done.quarantined, reasons)):
-            yield dg.MaterializeResult(
-                key, metadata=table_metadata(version) | more, data_version=data_version(version)
-            )
+            metadata = table_metadata(context, key, version, accounts) | more
+            yield dg.MaterializeResult(key, metadata=metadata, data_version=data_version(version))
         yield check_result(done.accounting, good)
         yield check_result(done.quarantine, good)
 
@@ -171,9 +167,8 @@ def _build_labels(model: ModelDefinition) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, tables: dg.ResourceParam[TableStore]
     ) -> dg.MaterializeResult:
         version = stage.build_labels(model, keys_of(context), tables)
-        add_partition_rows(context, key, {k: {"rows": rows} for k, rows in version.rows.items()})
         return dg.MaterializeResult(
-            metadata=table_metadata(version), data_version=data_version(version)
+            metadata=table_metadata(context, key, version), data_version=data_version(version)
         )
 
     return labels
@@ -211,10 +206,9 @@ def _build_features(model: ModelDefinition) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         built = stage.build_features(model, keys_of(context), tables)
         version = built.version
-        add_partition_rows(context, key, {k: {"rows": rows} for k, rows in version.rows.items()})
         missing = [{"feature": name, "missing": share} for name, share in built.missing.items()]
         return dg.MaterializeResult(
-            metadata=table_metadata(version) | {"missing": markdown_table(missing)},
+            metadata=table_metadata(context, key, version) | {"missing": markdown_table(missing)},
             data_version=data_version(version),
             check_results=[check_result(built.leaks, key)],
         )

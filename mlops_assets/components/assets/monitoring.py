@@ -37,8 +37,10 @@ def build_monitoring_assets(model: ModelDefinition) -> list[dg.AssetsDefinition]
 
 
 def _build_predictions(model: ModelDefinition) -> dg.AssetsDefinition:
+    key = key_of(model, "predictions")
+
     @dg.asset(
-        key=key_of(model, "predictions"),
+        key=key,
         deps=[dg.AssetDep(key_of(model, "deployment"), partition_mapping=dg.AllPartitionMapping())],
         partitions_def=build_partitions(model.calendar),
         description="What the endpoint answered for the rows of a partition, each once.",
@@ -51,7 +53,7 @@ def _build_predictions(model: ModelDefinition) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         version = stage.collect_predictions(model, keys_of(context), telemetry, tables)
         return dg.MaterializeResult(
-            metadata=table_metadata(version), data_version=data_version(version)
+            metadata=table_metadata(context, key, version), data_version=data_version(version)
         )
 
     return predictions

@@ -66,6 +66,9 @@ def step_rollout(
     state = RolloutState(**row.body)
     endpoint = serving.ensure_running()
     decision = _decide(model, state, ledger, serving, telemetry)
+    if decision.action in ("advance", "promote"):
+        # More traffic needs the verdict; taking traffic away never does.
+        require_verdict(model, state.digest, ledger)
     moved = apply_decision(state, decision, clock.now())
     champion = read_champion(ledger, model.name)
     if decision.action == "promote" and not _serves(champion, state):
@@ -106,9 +109,7 @@ def rollout_history(ledger: Ledger, model: str, version: str) -> list[RolloutSta
 def _begin_once(
     model: ModelDefinition, version: str, ledger: Ledger, registry: Registry, clock: Clock
 ) -> None:
-    """Record the first state of the version's rollout if it has none. Verifies the verdict itself,
-    at the beginning and as long as the rollout goes on.
-    """
+    """Record the first state of the version's rollout if it has none; verifies the verdict."""
     try:
         known = registry.get(model.name, version)
     except KeyError as error:
@@ -119,11 +120,9 @@ def _begin_once(
             f"{model.name} {version}: the registry's digest is not the recorded one; "
             "it was registered or edited by other hands, train and register it again"
         )
-    state = read_rollout(ledger, model.name, version)
-    if state is None or state.active:
-        require_verdict(model, known.digest, ledger)
-    if state is not None:
+    if read_rollout(ledger, model.name, version) is not None:
         return
+    require_verdict(model, known.digest, ledger)
     latest = read_rollout(ledger, model.name)
     if latest and latest.active:
         raise RefusedError(
