@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -31,6 +32,9 @@ def _parser() -> argparse.ArgumentParser:
     dev.add_argument("--serving-port", type=int, default=8080)
     dev.add_argument("--mlflow-port", type=int, default=5000)
     dev.set_defaults(run=_dev)
+    down = words.add_parser("down", help="end the model server of a state folder")
+    down.add_argument("--state", type=Path, default=Path("state"), help="whose server to end")
+    down.set_defaults(run=_down)
     bench = words.add_parser("bench", help="measure what Dagster adds, as ratios")
     bench.add_argument("--build", type=Path, default=Path("build"), help="where to write")
     bench.set_defaults(run=_bench)
@@ -50,6 +54,15 @@ def _dev(parsed: argparse.Namespace) -> int:
 
     ports = Ports(parsed.ui_port, parsed.serving_port, parsed.mlflow_port)
     return run_dev(parsed.state.absolute(), ports)
+
+
+def _down(parsed: argparse.Namespace) -> int:
+    from mlops_assets.defs.platform.resources import build_serving, read_settings
+
+    settings = read_settings({**os.environ, "MLOPS_ASSETS_STATE": str(parsed.state)})
+    stopped = build_serving(settings).stop()
+    print("the model server has ended" if stopped else "no model server was running")
+    return 0
 
 
 def _bench(parsed: argparse.Namespace) -> int:

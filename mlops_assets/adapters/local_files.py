@@ -27,7 +27,11 @@ class LocalFiles:
 
 def _package_path(path: str) -> Path:
     name, _, inside = path.removeprefix(PACKAGE).partition("/")
-    found = importlib.util.find_spec(name)
-    if found is None or found.origin is None:
+    top, *below = name.split(".")
+    # Only the top is looked up: to look up what is below it would import it.
+    found = importlib.util.find_spec(top) if top.isidentifier() else None
+    if found is None or found.origin is None or not found.submodule_search_locations:
         raise SourceError(f"{path}: the package '{name}' is not installed; install it")
-    return Path(found.origin).parent / inside
+    if ".." in Path(inside).parts or Path(inside).is_absolute():
+        raise SourceError(f"{path}: only files below the package can be read; leave '..' out")
+    return Path(found.origin).parent.joinpath(*below, inside)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from mlops_assets.adapters.mlflow_tracking import connect, literal
 from mlops_assets.adapters.ports import ModelVersion
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 DIGEST = "digest"
+_REGISTERING = Lock()
 
 
 @dataclass(frozen=True)
@@ -22,20 +25,9 @@ class MlflowRegistry:
     uri: str
 
     def register(self, model: str, digest: str, uri: str, tags: Mapping[str, str]) -> ModelVersion:
-        from mlflow.exceptions import MlflowException
-
-        same = [version for version in self.versions(model) if version.digest == digest]
-        if same:
-            return same[0]
-        try:
-            self._client.create_registered_model(model)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        made = self._client.create_model_version(
-            model, uri, tags={**tags, DIGEST: digest}, model_id=_logged_model(uri)
-        )
-        return self.get(model, f"v{made.version}")
+        with _REGISTERING:  # threads of this process wait for each other
+            known = self._of_digest(model, digest)
+            return known or self._make(model, digest, uri, tags)
 
     def get(self, model: str, version: str) -> ModelVersion:
         found = [known for known in self.versions(model) if known.version == version]
@@ -44,15 +36,41 @@ class MlflowRegistry:
         return found[0]
 
     def versions(self, model: str) -> list[ModelVersion]:
-        rows = self._client.search_model_versions(f"name = '{model}'", max_results=10_000)
+        rows = self._client.search_model_versions(f"name = {literal(model)}", max_results=10_000)
         aliases = self._aliases(model) if rows else {}
         return [_version(row, aliases) for row in sorted(rows, key=lambda row: int(row.version))]
 
     def set_alias(self, model: str, alias: str, version: str | None) -> None:
         if version is not None:
-            self._client.set_registered_model_alias(model, alias, version.removeprefix("v"))
-        elif alias in self._aliases(model).values():
+            number = self.get(model, version).version.removeprefix("v")
+            self._client.set_registered_model_alias(model, alias, number)
+        elif any(alias in known.aliases for known in self.versions(model)):
             self._client.delete_registered_model_alias(model, alias)
+
+    def _of_digest(self, model: str, digest: str) -> ModelVersion | None:
+        same = (version for version in self.versions(model) if version.digest == digest)
+        return next(same, None)
+
+    def _make(self, model: str, digest: str, uri: str, tags: Mapping[str, str]) -> ModelVersion:
+        self._ensure_model(model)
+        made = self._client.create_model_version(
+            model, uri, tags={**tags, DIGEST: digest}, model_id=_logged_model(uri)
+        )
+        # Another process may have looked and made at the same time: all keep the lowest version.
+        kept = self._of_digest(model, digest)
+        assert kept is not None
+        if kept.version != f"v{made.version}":
+            self._client.delete_model_version(model, made.version)
+        return kept
+
+    def _ensure_model(self, model: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.create_registered_model(model)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
 
     def _aliases(self, model: str) -> dict[tuple[str, str], str]:
         known = self._client.get_registered_model(model).aliases
@@ -60,8 +78,6 @@ class MlflowRegistry:
 
     @cached_property
     def _client(self) -> MlflowClient:
-        from mlops_assets.adapters.mlflow_tracking import connect
-
         return connect(self.uri)
 
 
@@ -75,7 +91,7 @@ def _version(row: Any, aliases: Mapping[tuple[str, str], str]) -> ModelVersion:
     return ModelVersion(
         model=row.name,
         version=f"v{row.version}",
-        digest=row.tags[DIGEST],
+        digest=row.tags.get(DIGEST, ""),  # registered by hand: shown, and fit for no verdict
         uri=row.source,
         tags=dict(row.tags),
         aliases=tuple(

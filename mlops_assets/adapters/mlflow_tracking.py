@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 IDENTITY = ("dagster_run_id", "dagster_asset", "dagster_partition")
 """The tags that together name one tracking run."""
+
+_OPENING = Lock()
+"""Threads make and open runs in turn: MLflow's active experiment is that of the whole process."""
 
 
 @dataclass(frozen=True)
@@ -42,28 +46,18 @@ class MlflowTracking:
 
     @contextmanager
     def run(self, *, experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[MlflowRun]:
-        run_id, experiment_id = self._make_run(experiment, name, tags)
-        resource = _open_resource(
-            SimpleNamespace(
-                log=_Quiet(),
-                dagster_run=SimpleNamespace(job_name=name),
-                run_id=tags["dagster_run_id"],
-                resource_config={
-                    "experiment_name": experiment,
-                    "mlflow_tracking_uri": self.uri,
-                    "mlflow_run_id": run_id,
-                    "extra_tags": dict(tags),
-                },
-            )
-        )
+        with _OPENING:
+            run_id, experiment_id = self._make_run(experiment, name, tags)
         url = f"{self.ui}/#/experiments/{experiment_id}/runs/{run_id}" if self.ui else None
         try:
+            with _OPENING:
+                resource = self._open(run_id, experiment, name, tags)
             yield MlflowRun(resource, run_id, url)
         except BaseException as error:
             stopped = isinstance(error, KeyboardInterrupt | SystemExit)
-            resource.end_run(status="KILLED" if stopped else "FAILED")
+            self._end(run_id, "KILLED" if stopped else "FAILED")
             raise
-        resource.end_run(status="FINISHED")
+        self._end(run_id, "FINISHED")
 
     def annotate(
         self, run_id: str, metrics: Mapping[str, float], images: Mapping[str, bytes]
@@ -80,15 +74,61 @@ class MlflowTracking:
     def _make_run(self, experiment: str, name: str, tags: Mapping[str, str]) -> tuple[str, str]:
         """The run these tags name, made first when a retry did not leave it there already."""
         client = connect(self.uri)
-        found = client.get_experiment_by_name(experiment)
-        place = f"{self.artifacts.absolute().as_uri()}/{experiment}" if self.artifacts else None
-        experiment_id = (
-            found.experiment_id if found else client.create_experiment(experiment, place)
+        experiment_id = self._find_or_make_experiment(client, experiment)
+        run_id = _first_run(client, experiment_id, tags)
+        if run_id is None:
+            made = client.create_run(experiment_id, tags=dict(tags), run_name=name).info.run_id
+            # Another process may have looked and made at the same time: all keep the first run.
+            run_id = _first_run(client, experiment_id, tags) or made
+            if run_id != made:
+                client.delete_run(made)
+        return run_id, experiment_id
+
+    def _find_or_make_experiment(self, client: MlflowClient, name: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            place = f"{self.artifacts.absolute().as_uri()}/{name}" if self.artifacts else None
+            try:
+                return client.create_experiment(name, place)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            found = client.get_experiment_by_name(name)
+            assert found is not None
+        return found.experiment_id
+
+    def _open(self, run_id: str, experiment: str, name: str, tags: Mapping[str, str]) -> Any:
+        """dagster-mlflow's resource on this run, which becomes the thread's active run."""
+        import mlflow
+
+        outer = mlflow.active_run()
+        config = {
+            "experiment_name": experiment,
+            "mlflow_tracking_uri": self.uri,
+            "mlflow_run_id": run_id,
+            # Not named as the parent, an active run would be taken for ours.
+            "parent_run_id": outer.info.run_id if outer else None,
+            "extra_tags": dict(tags),
+        }
+        return _open_resource(
+            SimpleNamespace(
+                log=_Quiet(),
+                dagster_run=SimpleNamespace(job_name=name),
+                run_id=tags["dagster_run_id"],
+                resource_config=config,
+            )
         )
-        same = " and ".join(f"tags.{tag} = '{tags[tag]}'" for tag in IDENTITY)
-        runs = client.search_runs([experiment_id], same, max_results=1)
-        run = runs[0] if runs else client.create_run(experiment_id, tags=dict(tags), run_name=name)
-        return run.info.run_id, experiment_id
+
+    def _end(self, run_id: str, status: str) -> None:
+        import mlflow
+
+        active = mlflow.active_run()
+        if active is not None and active.info.run_id == run_id:
+            mlflow.end_run(status)
+        else:  # it could not be opened, and what is active is somebody else's
+            connect(self.uri).set_terminated(run_id, status)
 
 
 @dataclass(frozen=True)
@@ -136,6 +176,21 @@ def connect(uri: str) -> MlflowClient:
     if uri.startswith("sqlite:///"):
         Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     return MlflowClient(uri, registry_uri=uri)
+
+
+def literal(text: str) -> str:
+    """Text as MLflow's searches want it: they know no escapes, so in the quotes it has not."""
+    mark = '"' if "'" in text else "'"
+    if mark in text:
+        raise ValueError(f"{text}: MLflow cannot search for text that has both kinds of quotes")
+    return f"{mark}{text}{mark}"
+
+
+def _first_run(client: MlflowClient, experiment_id: str, tags: Mapping[str, str]) -> str | None:
+    same = " and ".join(f"tags.{tag} = {literal(tags[tag])}" for tag in IDENTITY)
+    order = ["attributes.start_time ASC", "attributes.run_id ASC"]
+    runs = client.search_runs([experiment_id], same, max_results=1, order_by=order)
+    return runs[0].info.run_id if runs else None
 
 
 def _open_resource(context: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -29,6 +30,7 @@ TRUSTED_TYPES = (
 )
 """Types beyond skops' own defaults that a model file may hold. Ours, never the file's own list."""
 
+_ATTEMPTS = 3
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -46,7 +48,7 @@ class FolderModelFiles:
     def save(self, model: Any, signature: ModelSignature) -> str:
         import skops.io
 
-        text = json.dumps(asdict(signature), indent=1, sort_keys=True, default=str)
+        text = json.dumps(asdict(signature), indent=1, sort_keys=True, default=_plain)
         files = {
             MODEL_FILE: canonical_skops(skops.io.dumps(model)),
             SIGNATURE_FILE: text.encode(),
@@ -64,23 +66,27 @@ class FolderModelFiles:
     def load(self, digest: str) -> tuple[Any, ModelSignature]:
         folder = self.path(digest)
         try:
-            present = sorted(entry.name for entry in folder.iterdir())
-            files = {name: (folder / name).read_bytes() for name in FILES}
+            files = _read(folder)
         except OSError as error:
             raise ArtifactError(f"model files: {folder} cannot be read: {error}") from error
-        if present != sorted(FILES) or digest_files(files) != digest:
+        if sorted(files) != sorted(FILES) or digest_files(files) != digest:
             raise ArtifactError(
                 f"model files: {folder} does not match its digest; it was changed after training, "
                 "restore it or train again"
             )
         import skops.io
 
-        model = skops.io.loads(files[MODEL_FILE], trusted=list(TRUSTED_TYPES))
-        return model, read_signature(files[SIGNATURE_FILE])
+        try:
+            model = skops.io.loads(files[MODEL_FILE], trusted=list(TRUSTED_TYPES))
+            return model, read_signature(files[SIGNATURE_FILE])
+        except Exception as error:  # a forged file can make the parsers say anything
+            raise ArtifactError(
+                f"model files: {folder} holds no model that can be trusted: {error}"
+            ) from error
 
     def _commit(self, folder: Path, files: dict[str, bytes]) -> None:
         """Write to a folder beside, then rename: the whole version appears, or none of it."""
-        if folder.exists():
+        if _holds(folder, files):
             return
         self.root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.root, prefix=".writing-") as temporary:
@@ -91,11 +97,41 @@ class FolderModelFiles:
                     handle.write(data)
                     handle.flush()
                     os.fsync(handle.fileno())
-            try:
-                written.rename(folder)
-            except OSError:
-                if not folder.exists():  # somebody else finished the same content first
-                    raise
+            _put(written, folder, files)
+
+
+def _put(written: Path, folder: Path, files: dict[str, bytes]) -> None:
+    """Rename to the folder; a damaged one that lies there is moved beside what was written."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            written.rename(folder)
+            return
+        except OSError:
+            if _holds(folder, files):  # somebody else finished the same content first
+                return
+            if attempt == _ATTEMPTS:
+                raise
+        with contextlib.suppress(FileNotFoundError):  # somebody else moved it first
+            folder.rename(written.with_name(f"damaged-{attempt}"))
+
+
+def _holds(folder: Path, files: dict[str, bytes]) -> bool:
+    try:
+        return _read(folder) == files
+    except OSError:
+        return False
+
+
+def _read(folder: Path) -> dict[str, bytes]:
+    """All the folder holds, by name; of what is no model file only the name is told."""
+    return {
+        entry.name: entry.read_bytes() if entry.name in FILES else b"" for entry in folder.iterdir()
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Numbers and arrays of NumPy stay what they are; what else JSON does not know is text."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
 def read_signature(data: bytes) -> ModelSignature:

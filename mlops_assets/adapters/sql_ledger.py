@@ -46,10 +46,11 @@ class SqlLedger:
         }
         try:
             with self._engine.begin() as connection:
-                written = connection.execute(self._table.insert(), row)
+                key = connection.execute(self._table.insert(), row).inserted_primary_key
         except sa.exc.IntegrityError as error:
             raise _conflict(record, last) from error
-        return _record({**row, "position": written.inserted_primary_key[0]})
+        assert key is not None
+        return _record({**row, "position": key[0]})
 
     def latest(self, kind: str, model: str, subject: str | None = None) -> Record | None:
         rows = self._select(kind, model, subject, newest_first=True, limit=1)

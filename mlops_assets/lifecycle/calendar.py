@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -38,7 +38,12 @@ class Calendar:
                     f"{name} must be the first date of a {self.cadence} partition, "
                     f"got {day}; use {first}"
                 )
-        ZoneInfo(self.timezone)
+        try:
+            ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: names a folder
+            raise ValueError(
+                f"unknown timezone '{self.timezone}', use a name like Europe/Berlin or UTC"
+            ) from error
 
     @cached_property
     def keys(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mlops_assets.lifecycle.errors import FeatureError
-from mlops_assets.lifecycle.training import Feature
+from mlops_assets.lifecycle.training import Feature, cast_features
 from mlops_assets.lifecycle.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -64,15 +64,20 @@ class FeatureInputs:
     times: Mapping[str, str] = field(default_factory=dict)
 
     def known_by(self, moment: datetime) -> FeatureInputs:
-        """The same inputs as they were at ``moment``: everything learned later is gone."""
+        """The same inputs as they were at ``moment``: everything learned later is gone.
+
+        Entities predicted later are gone too. A schedule may be known beforehand, but whoever
+        aggregates over entities would take in what those rows carry: so none is left to look at.
+        """
         import polars as pl
 
         sources = {
             name: table.filter(pl.col(self.times[name]) <= moment) if name in self.times else table
             for name, table in self.sources.items()
         }
+        entities = self.entities.filter(pl.col(PREDICTED_AT) <= moment)
         history = self.history.filter(pl.col(KNOWN_AT) <= moment)
-        return FeatureInputs(self.entities, history, sources, self.times)
+        return FeatureInputs(entities, history, sources, self.times)
 
 
 def build_entity_rows(
@@ -102,6 +107,7 @@ def build_label_rows(
 
     labels = build_labels(validated)
     _require("build_labels", labels, [policy.key, label, KNOWN_AT], policy.key, validated.height)
+    _require_keys("build_labels", labels, entities[policy.key])
     unplaced = labels.filter(pl.col(label).is_not_null() & pl.col(KNOWN_AT).is_null()).height
     if unplaced:
         raise FeatureError(
@@ -120,19 +126,13 @@ def build_feature_rows(
     policy: EntityPolicy,
 ) -> pl.DataFrame:
     """One row per entity: key, time, and exactly the declared features, in order."""
-    import polars as pl
-
     built = build_features(inputs)
     names = [feature.name for feature in features]
     _require("build_features", built, [policy.key, *names], policy.key, inputs.entities.height)
-    kinds = [
-        pl.col(feature.name).cast(pl.Float64 if feature.kind == "numeric" else pl.String)
-        for feature in features
-    ]
+    _require_keys("build_features", built, inputs.entities[policy.key])
     moments = inputs.entities.select(policy.key, policy.time, PREDICTED_AT)
-    return moments.join(
-        built.select(policy.key, *kinds), on=policy.key, how="left", maintain_order="left"
-    )
+    typed = cast_features(built, features).with_columns(built[policy.key])
+    return moments.join(typed, on=policy.key, how="left", maintain_order="left")
 
 
 def find_leaks(
@@ -145,13 +145,18 @@ def find_leaks(
 ) -> dict[str, int]:
     """For each feature, how many rows predicted by ``cut`` change when the future is taken away.
 
-    Empty when the features know only the past.
+    Empty when the features know only the past. Rows predicted later belong to the future (see
+    ``FeatureInputs.known_by``); rows are compared by key.
     """
     import polars as pl
 
-    past = build_feature_rows(build_features, inputs.known_by(cut), features, policy)
-    early = pl.col(PREDICTED_AT) <= cut
-    before, after = built.filter(early), past.filter(early)
+    after = build_feature_rows(build_features, inputs.known_by(cut), features, policy)
+    before = after.select(policy.key).join(
+        built.filter(pl.col(PREDICTED_AT) <= cut),
+        on=policy.key,
+        how="left",
+        maintain_order="left",
+    )
     changes = {
         feature.name: int(before[feature.name].ne_missing(after[feature.name]).sum())
         for feature in features
@@ -200,22 +205,22 @@ def rolling_rate(
         .select(
             *by,
             KNOWN_AT,
-            pl.col(label).cast(pl.Int64).cum_sum().over(by).alias("positives"),
-            pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over(by).alias("seen"),
+            pl.col(label).cast(pl.Int64).cum_sum().over(by).alias("__positives"),
+            pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over(by).alias("__seen"),
         )
     )
-    asked = entities.select(*by, upto=PREDICTED_AT).with_row_index("row").sort("upto")
-    begins = asked.with_columns(pl.col("upto") - window)
+    asked = entities.select(*by, __upto=PREDICTED_AT).with_row_index("__row").sort("__upto")
+    begins = asked.with_columns(pl.col("__upto") - window)
     counts = [
-        moments.sort("upto")
-        .join_asof(known, left_on="upto", right_on=KNOWN_AT, by=list(by), check_sortedness=False)
-        .sort("row")
-        .select(pl.col("positives", "seen").fill_null(0))
+        moments.sort("__upto")
+        .join_asof(known, left_on="__upto", right_on=KNOWN_AT, by=list(by), check_sortedness=False)
+        .sort("__row")
+        .select(pl.col("__positives", "__seen").fill_null(0))
         for moments in (asked, begins)
     ]
     inside = counts[0] - counts[1]
     return inside.select(
-        pl.when(pl.col("seen") > 0).then(pl.col("positives") / pl.col("seen"))
+        pl.when(pl.col("__seen") > 0).then(pl.col("__positives") / pl.col("__seen"))
     ).to_series()
 
 
@@ -231,7 +236,7 @@ def latest_known(
     not older than ``tolerance``; nulls where there is none. Rows keep their order.
     """
     return (
-        entities.with_row_index("row")
+        entities.with_row_index("__row")
         .sort(PREDICTED_AT)
         .join_asof(
             table.sort(time),
@@ -241,8 +246,8 @@ def latest_known(
             tolerance=tolerance,
             check_sortedness=False,
         )
-        .sort("row")
-        .drop("row")
+        .sort("__row")
+        .drop("__row")
     )
 
 
@@ -259,4 +264,20 @@ def _require(
         raise FeatureError(
             f"{function}: must return one row per '{key}': {rows} expected, "
             f"{frame.height} came with {frame[key].n_unique()} different keys"
+        )
+
+
+def _require_keys(function: str, frame: pl.DataFrame, expected: pl.Series) -> None:
+    """As many keys as entities (see ``_require``), and none that is no entity's: the same keys."""
+    came = frame[expected.name]
+    if came.dtype != expected.dtype:
+        raise FeatureError(
+            f"{function}: key '{expected.name}' must be {expected.dtype} as in the entities, "
+            f"it came as {came.dtype}"
+        )
+    strange = came.filter(~came.is_in(expected.implode(), nulls_equal=True))
+    if strange.len():
+        raise FeatureError(
+            f"{function}: must return the keys of the entities, {strange.len()} key(s) are not: "
+            f"{', '.join(repr(key) for key in strange.head(5))}"
         )

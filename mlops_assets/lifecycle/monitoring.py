@@ -7,6 +7,7 @@ and current: the null distribution keeps the dependence within a day.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -24,6 +25,8 @@ _MISSING = "missing"
 _OTHER = "other"
 _BINS = 10
 _CATEGORIES = 30
+_ROUNDING = 1e-9
+"""Shares are sums of floats: this much below the alarm is at the alarm."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class DriftPolicy:
     ``false_discovery_rate``: the share of flagged columns that may be flagged by chance
     (Benjamini-Hochberg). ``minimum_effect``: the smallest shift worth a flag, 0 to 1.
     ``drift_share``: the share of columns, weighted by importance, that makes a window drift.
-    ``minimum_rows`` and ``minimum_days``: less than this on either side is inconclusive.
+    ``minimum_rows`` and ``minimum_days``: less than this on either side is inconclusive, and so
+    are too few days to ever fall below ``false_discovery_rate``.
     ``reference``: how many partitions before the training date are the reference.
     """
 
@@ -124,7 +128,7 @@ def measure_drift(
         )
         for (feature, effect, p_value), q_value in zip(tested, adjusted, strict=True)
     )
-    share = sum(column.weight for column in columns if column.drifted)
+    share = math.fsum(column.weight for column in columns if column.drifted)
     verdict = judge_drift(columns, share, policy)
     return DriftReport(columns, share, verdict, reference.height, current.height)
 
@@ -137,7 +141,8 @@ def judge_drift(columns: Sequence[ColumnDrift], share: float, policy: DriftPolic
         f"{len(drifted)} of {len(columns)} columns drifted, {share:.0%} by importance "
         f"(alarm at {policy.drift_share:.0%}): {named}"
     )
-    outcome: Literal["failed", "passed"] = "failed" if share >= policy.drift_share else "passed"
+    reached = share >= policy.drift_share - _ROUNDING
+    outcome: Literal["failed", "passed"] = "failed" if reached else "passed"
     evidence = {"share": share, "drifted": [c.column for c in drifted]}
     return Verdict("reference_still_holds", outcome, said, evidence)
 
@@ -153,10 +158,12 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
 
 
 def measure_performance(predictions: pl.DataFrame, label: str) -> PerformanceReport:
-    """Metrics of predictions joined with labels; rows whose label is null have none yet."""
+    """Metrics of predictions joined with labels; rows whose label is null have none yet, rows
+    whose probability is null (requests that failed) never will.
+    """
     from mlops_assets.lifecycle.evaluation import measure_metrics
 
-    labelled = predictions.drop_nulls(label)
+    labelled = predictions.drop_nulls([label, PREDICTION])
     if labelled.is_empty():
         return PerformanceReport(predictions.height, 0, None)
     truth = labelled[label].cast(int).to_numpy()
@@ -176,7 +183,19 @@ def _too_few(
                 f"{name} has {table.height} rows on {days} days, at least {policy.minimum_rows} "
                 f"on {policy.minimum_days} are needed"
             )
-    return None
+    return _too_weak(reference[day].n_unique(), current[day].n_unique(), policy)
+
+
+def _too_weak(reference: int, current: int, policy: DriftPolicy) -> str | None:
+    """Why no permutation of so few days can alarm, however far apart the two sides are."""
+    # Swapping sides of equal length leaves the effect as it is: two of all ways to choose.
+    ways = math.comb(reference + current, current) / (2 if reference == current else 1)
+    if 1 / ways <= policy.false_discovery_rate:
+        return None
+    return (
+        f"{reference} reference days and {current} current days give p-values of at least "
+        f"{1 / ways:.3g}, {policy.false_discovery_rate:g} is needed to tell them apart"
+    )
 
 
 def _test_column(
@@ -204,15 +223,17 @@ def _daily_counts(
     """Rows per day and bin, reference days first; missing values are a bin of their own."""
     import polars as pl
 
+    value = pl.col(feature.name).cast(pl.Float64 if feature.kind == "numeric" else pl.String)
     both = pl.concat(
         [
-            table.select(day=pl.col(day), value=pl.col(feature.name), side=pl.lit(side))
+            table.select(day=pl.col(day), value=value, side=pl.lit(side))
             for side, table in enumerate((reference, current))
         ]
     )
     labels = _numeric_bins(both) if feature.kind == "numeric" else _category_bins(both)
     table = (
-        both.select("side", "day", labels.alias("bin"))
+        # The prefix keeps a category called "day" apart from the column of that name.
+        both.select("side", "day", bin="bin " + labels)
         .group_by("side", "day", "bin")
         .len()
         .pivot("bin", index=["side", "day"], values="len")
@@ -224,18 +245,21 @@ def _daily_counts(
 
 
 def _numeric_bins(both: pl.DataFrame) -> pl.Series:
-    """Tenths of the reference, by name in rising order."""
+    """Tenths of the reference, by name in rising order; each edge is a bin of its own, so that
+    moving away from a common value shows, upwards and downwards alike.
+    """
     import numpy as np
     import polars as pl
 
-    values = both["value"].cast(pl.Float64).fill_nan(None)
+    values = both["value"].fill_nan(None)
     known = values.filter(both["side"] == 0).drop_nulls()
     known = known if known.len() else values.drop_nulls()
-    edges = np.unique(
+    tenths = (
         np.quantile(known.to_numpy(), np.linspace(0, 1, _BINS + 1)[1:-1])
         if known.len()
         else np.array([0.0])
     )
+    edges = np.unique(np.concatenate([tenths, np.nextafter(tenths, -np.inf)]))
     index = np.searchsorted(edges, values.fill_null(0.0).to_numpy(), side="left")
     names = pl.Series([f"{i:02d}" for i in range(len(edges) + 1)])
     return pl.select(
@@ -247,7 +271,7 @@ def _category_bins(both: pl.DataFrame) -> pl.Series:
     """The most frequent categories by name, the rest together."""
     import polars as pl
 
-    values = both["value"].cast(pl.String).fill_null(_MISSING)
+    values = both["value"].fill_null(_MISSING)
     top = values.value_counts(sort=True).head(_CATEGORIES).to_series()
     return pl.select(
         pl.when(values.is_in(top.to_list())).then(values).otherwise(pl.lit(_OTHER))

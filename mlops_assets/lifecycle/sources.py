@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import lzma
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -28,7 +29,19 @@ UNPARTITIONED = "all"
 LINE = "source_line"
 """The line in the raw file a row came from (1 is the header); kept so that people can look."""
 
+RESERVED = ("partition", LINE, "quarantine_reason")
+"""Columns that tables get along the way; a source cannot have its own by these names."""
+
 _EXAMPLES = 5
+_ARCHIVE_FAULTS = (
+    OSError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    RuntimeError,  # encrypted, or (NotImplementedError) packed by a method zipfile does not know
+    ValueError,  # a directory that contradicts itself
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +66,8 @@ class Column:
             raise ValueError(f"ge and le are for int and float columns, this one is {self.type}")
         if self.type not in ("date", "datetime") and self.format is not None:
             raise ValueError(f"format is for date and datetime columns, this one is {self.type}")
+        if self.type != "str" and self.isin is not None:
+            raise ValueError(f"isin is for str columns, this one is {self.type}")
 
 
 @dataclass(frozen=True)
@@ -75,6 +90,14 @@ class Source:
     rules: Mapping[str, str] = field(default_factory=dict)
     null_values: tuple[str, ...] = ("NA", "")
     description: str = ""
+
+    def __post_init__(self) -> None:
+        for name in self.columns:
+            if name in RESERVED or name.startswith("__"):
+                raise ValueError(
+                    f"source '{self.name}': a column cannot be named '{name}'; the names "
+                    f"{', '.join(RESERVED)} and those beginning with __ are taken"
+                )
 
 
 @dataclass(frozen=True)
@@ -111,7 +134,8 @@ def parse_source(
         _require_dates(file, source, text, typed)
     except SourceError as error:
         return ParsedSource({}, dict.fromkeys(keys, error))
-    faults = _type_faults(file, source, text, typed) | _duplicate_faults(file, source, typed)
+    # A wrong value may be why two keys look the same: of both faults of a partition, it is told.
+    faults = _duplicate_faults(file, source, typed) | _type_faults(file, source, text, typed)
     wanted = typed.filter(pl.col("partition").is_in(list(keys)))
     split = {
         str(key): rows.drop("partition")
@@ -130,12 +154,9 @@ def _read_columns(file: SourceFile, source: Source) -> pl.DataFrame:
     import polars as pl
 
     data = decompress(file)
+    read = _read_parquet if file.name.endswith(".parquet") else _read_csv
     try:
-        table = (
-            pl.read_parquet(io.BytesIO(data)).cast(pl.String, strict=False)
-            if file.name.endswith(".parquet")
-            else pl.read_csv(data, infer_schema=False, null_values=list(source.null_values))
-        )
+        lines, table = read(data, source)
     except pl.exceptions.PolarsError as error:
         reason = str(error).splitlines()[0]
         raise SourceError(f"{file.name}: the file cannot be read as a table: {reason}") from error
@@ -147,7 +168,55 @@ def _read_columns(file: SourceFile, source: Source) -> pl.DataFrame:
             f"{f' (and {len(missing) - 1} more)' if len(missing) > 1 else ''}, "
             f"the file has {', '.join(table.columns)}{hint}"
         )
-    return table.select(list(source.columns)).with_row_index(LINE, offset=2)
+    rows = table.select(lines.cast(pl.UInt32).alias(LINE), *source.columns)
+    return rows.drop_nulls(LINE)
+
+
+def _read_parquet(data: bytes, source: Source) -> tuple[pl.Series, pl.DataFrame]:
+    """Row numbers as if below a header, and the columns with the declared ones as text."""
+    import polars as pl
+
+    table = pl.read_parquet(io.BytesIO(data))
+    texts = [
+        _as_text(name, table.schema[name], column)
+        for name, column in source.columns.items()
+        if name in table.columns
+    ]
+    return pl.int_range(2, table.height + 2, eager=True), table.with_columns(texts)
+
+
+def _as_text(name: str, dtype: pl.DataType, column: Column) -> pl.Expr:
+    """A column as the text ``_cast`` reads: dates and moments as declared, moments in UTC."""
+    import polars as pl
+
+    value = pl.col(name)
+    if isinstance(dtype, pl.Datetime):
+        if dtype.time_zone:
+            value = value.dt.convert_time_zone("UTC")
+        return value.dt.strftime(column.format or "%Y-%m-%d %H:%M:%S%.f")
+    if dtype == pl.Date and column.format:
+        return value.dt.strftime(column.format)
+    return value.cast(pl.String, strict=False)
+
+
+def _read_csv(data: bytes, source: Source) -> tuple[pl.Series, pl.DataFrame]:
+    """The line each row begins on, null for a blank line, and all columns as text.
+
+    A quoted cell may hold line breaks: lines are counted as an editor counts them.
+    """
+    import polars as pl
+
+    table = pl.read_csv(data, infer_schema=False, null_values=list(source.null_values))
+    above = data[: len(data) - len(data.lstrip(b"\r\n"))].count(b"\n")
+    first = 2 + above + sum(name.count("\n") for name in table.columns)
+    breaks = table.select(
+        pl.sum_horizontal(pl.all().str.count_matches("\n", literal=True)).cast(pl.Int64)
+    ).to_series()
+    lines = breaks.cum_sum() - breaks + pl.int_range(first, first + table.height, eager=True)
+    empty = lines.filter(table.select(pl.all_horizontal(pl.all().is_null())).to_series())
+    written = data.split(b"\n") if empty.len() else []
+    blank = [line for line in empty if not written[line - 1].strip()]
+    return lines.set(lines.is_in(blank), None), table
 
 
 def decompress(file: SourceFile) -> bytes:
@@ -161,7 +230,7 @@ def decompress(file: SourceFile) -> bytes:
                 if len(names) != 1:
                     raise SourceError(f"{file.name}: expected one file inside, found {names}")
                 return archive.read(names[0])
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+    except _ARCHIVE_FAULTS as error:
         raise SourceError(
             f"{file.name}: the archive is truncated or damaged ({error}); deliver it again"
         ) from error
@@ -207,7 +276,10 @@ def _partition(source: Source, calendar: Calendar) -> pl.Expr:
     if not source.partitioned_by:
         return pl.lit(UNPARTITIONED)
     if len(source.partitioned_by) == 3:
-        return calendar.assign(pl.date(*source.partitioned_by))
+        # Through text: of a day that does not exist pl.date() makes an error, this makes a null.
+        parts = [pl.col(name).cast(pl.Int64, strict=False) for name in source.partitioned_by]
+        day = pl.format("{}-{}-{}", *parts).str.to_date("%Y-%m-%d", strict=False)
+        return calendar.assign(day)
     (name,) = source.partitioned_by
     if source.columns[name].type == "date":
         return calendar.assign(pl.col(name))
@@ -254,7 +326,8 @@ def _duplicate_faults(
     file: SourceFile, source: Source, typed: pl.DataFrame
 ) -> dict[str, SourceError]:
     """One error per partition in which a key stands more than once."""
-    repeated = typed.filter(typed.select(source.key).is_duplicated())
+    known = typed.drop_nulls(source.key)  # a missing key is not the same as another missing one
+    repeated = known.filter(known.select(source.key).is_duplicated())
     if repeated.is_empty():
         return {}
     return {

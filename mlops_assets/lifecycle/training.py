@@ -54,7 +54,7 @@ class ModelSignature:
 def to_model_frame(frame: pl.DataFrame, features: Sequence[Feature]) -> pd.DataFrame:
     """The features as scikit-learn gets them, in order: the one way in, for training and serving.
 
-    Raises ``FeatureError`` naming the columns that are missing.
+    Raises ``FeatureError`` naming the columns that are missing or hold text instead of numbers.
     """
     import polars as pl
 
@@ -64,12 +64,27 @@ def to_model_frame(frame: pl.DataFrame, features: Sequence[Feature]) -> pd.DataF
             f"features: the table has no column {', '.join(missing)}; "
             f"it has {', '.join(frame.columns)}"
         )
-    return frame.select(
-        pl.col(feature.name).cast(pl.Float64)
-        if feature.kind == "numeric"
-        else pl.col(feature.name).cast(pl.String).fill_null(MISSING_CATEGORY)
-        for feature in features
-    ).to_pandas()
+    categories = [feature.name for feature in features if feature.kind == "categorical"]
+    return (
+        cast_features(frame, features)
+        .with_columns(pl.col(categories).fill_null(MISSING_CATEGORY))
+        .to_pandas()
+    )
+
+
+def cast_features(frame: pl.DataFrame, features: Sequence[Feature]) -> pl.DataFrame:
+    """The features alone, in order, each in the type of its kind.
+
+    Raises ``FeatureError`` naming the feature and a value that does not fit.
+    """
+    import polars as pl
+
+    types = {"numeric": pl.Float64, "categorical": pl.String}
+    try:
+        return frame.select(pl.col(feature.name).cast(types[feature.kind]) for feature in features)
+    except pl.exceptions.InvalidOperationError as error:
+        reason = str(error).splitlines()[0]
+        raise FeatureError(f"features: a value does not fit its feature: {reason}") from error
 
 
 def fit_estimator(

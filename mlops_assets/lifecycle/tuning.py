@@ -23,9 +23,11 @@ class Dimension:
     choices: tuple[str | float | bool, ...] | None = None
 
     def __post_init__(self) -> None:
-        bounded = self.low is not None and self.high is not None
-        if bounded == (self.choices is not None):
+        bounds = (self.low, self.high)
+        if None in bounds if self.choices is None else bounds != (None, None):
             raise ValueError("give either low and high, or choices")
+        if self.choices is not None and not self.choices:
+            raise ValueError("choices must name at least one value")
         if self.low is not None and self.high is not None and self.low >= self.high:
             raise ValueError(f"low must be below high, got {self.low} and {self.high}")
         if self.log and self.low is not None and self.low <= 0:
@@ -80,4 +82,5 @@ class TrialScorer:
         )
         later = self.split.validation
         probability = predict_probability(model, later, self.features)
-        return float(log_loss(later[self.label].cast(int).to_numpy(), probability))
+        truth = later[self.label].cast(int).to_numpy()
+        return float(log_loss(truth, probability, labels=[0, 1]))

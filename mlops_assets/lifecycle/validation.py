@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 REASON = "quarantine_reason"
+_ROW = "__row"
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,13 @@ def split_quarantine(raw: pl.DataFrame, source: Source) -> ValidatedRows:
     import pandera.errors
     import polars as pl
 
-    rows = raw.with_row_index("row")
-    reasons = pl.DataFrame(schema={"row": rows.schema["row"], REASON: pl.String})
+    rows = raw.with_row_index(_ROW)
+    reasons = pl.DataFrame(schema={_ROW: rows.schema[_ROW], REASON: pl.String})
     try:
         build_schema(source).validate(rows, lazy=True)
     except pandera.errors.SchemaErrors as error:
         reasons = _reasons(error, rows)
-    marked = rows.join(reasons, on="row", how="left", maintain_order="left").drop("row")
+    marked = rows.join(reasons, on=_ROW, how="left", maintain_order="left").drop(_ROW)
     return ValidatedRows(
         marked.filter(pl.col(REASON).is_null()).drop(REASON, LINE, strict=False),
         marked.filter(pl.col(REASON).is_not_null()),
@@ -138,8 +139,8 @@ def _reasons(error: pandera.errors.SchemaErrors, rows: pl.DataFrame) -> pl.DataF
         .otherwise(pl.col("check"))
     )
     reasons: pl.DataFrame = (
-        cases.with_columns(row=pl.col("index").cast(rows.schema["row"]), said=said)
-        .group_by("row", maintain_order=True)
+        cases.with_columns(pl.col("index").cast(rows.schema[_ROW]).alias(_ROW), said=said)
+        .group_by(_ROW, maintain_order=True)
         .agg(pl.col("said").unique(maintain_order=True).str.join("; ").alias(REASON))
     )
     return reasons

@@ -98,8 +98,32 @@ def test_single_missing_values_are_no_hindrance(reports):
     assert draw(reports, REFERENCE, holes).exists()
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="Evidently refuses an empty column")
 @pytest.mark.parametrize("column", ["distance_flown", "carrier_code"])
 def test_a_column_that_went_missing_altogether_is_no_hindrance(reports, column):
     empty = CURRENT.with_columns(pl.lit(None).cast(CURRENT.schema[column]).alias(column))
     assert draw(reports, REFERENCE, empty).exists()
+
+
+@pytest.mark.parametrize("side", ["reference", "current"])
+def test_a_column_without_values_is_left_out_and_the_others_are_drawn(reports, side):
+    tables = {"reference": REFERENCE, "current": CURRENT}
+    tables[side] = tables[side].with_columns(distance_flown=float("nan"))
+    page = draw(reports, **tables).read_text()
+    assert "carrier_code" in page
+    assert "distance_flown" not in page
+
+
+def test_when_no_column_has_values_then_the_page_says_so(reports):
+    empty = CURRENT.with_columns(
+        distance_flown=pl.lit(None, pl.Float64), carrier_code=pl.lit(None, pl.String)
+    )
+    path = draw(reports, REFERENCE, empty, name="model/<drift>")
+    assert path == reports.root / "model" / "<drift>.html"
+    page = path.read_text()
+    assert "model/&lt;drift&gt;: no column has values on both sides" in page
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_when_too_few_rows_were_compared_then_the_page_says_so(reports):
+    page = draw(reports, REFERENCE, CURRENT.head(3)).read_text()
+    assert "nothing to compare" in page

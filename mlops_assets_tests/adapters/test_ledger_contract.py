@@ -180,6 +180,19 @@ class LedgerContract:
             assert won == ledger.history("kind", "model")[sequence - 1 :]
             assert len(won) == 1
 
+    def test_when_8_threads_are_first_then_each_gets_the_row_it_wrote(self, ledger):
+        barrier = threading.Barrier(8)
+
+        def write(writer):
+            barrier.wait()
+            return ledger.append(row(1, {"writer": writer}, subject=str(writer)))
+
+        with ThreadPoolExecutor(8) as pool:
+            written = list(pool.map(write, range(8)))
+        assert bodies(written) == [{"writer": writer} for writer in range(8)]
+        in_order = sorted(written, key=lambda record: record.position)
+        assert ledger.history("kind", "model") == in_order
+
     def test_when_threads_go_on_after_each_conflict_then_no_row_is_lost(self, ledger):
         def write(writer):
             for turn in range(5):
@@ -267,10 +280,6 @@ class TestSqlLedger(LedgerContract):
             assert said == ["conflict"] * 3 + ["won"]
         assert [record.sequence for record in ledger.history("kind", "model")] == list(range(1, 11))
 
-    @pytest.mark.xfail(
-        raises=AssertionError,
-        reason="two processes that are first at a new database: 'table ledger already exists'",
-    )
     def test_when_4_processes_are_first_at_a_new_database_then_exactly_one_wins_the_row(
         self, tmp_path, writers
     ):
@@ -278,11 +287,6 @@ class TestSqlLedger(LedgerContract):
             said = race_processes(writers, f"sqlite:///{tmp_path}/{number}.db", 1)
             assert said == ["conflict"] * 3 + ["won"]
 
-    @pytest.mark.xfail(
-        strict=True,
-        raises=AssertionError,
-        reason="append returns the latest row, not the one it wrote",
-    )
     def test_given_the_next_row_follows_at_once_then_a_writer_still_gets_its_own(self, url):
         assert InterruptedLedger(url).append(row(1, {"writer": "own"})).body == {"writer": "own"}
 

@@ -275,23 +275,66 @@ class TestFolderModelFiles(ModelFilesContract):
     def plant(self, files, digest, content):
         Folder(files.path(digest)).update(content)
 
-    @pytest.mark.xfail(strict=True, raises=TypeError, reason="skops' own error escapes from load")
-    def test_files_with_a_type_nobody_vouched_for_are_refused_also_with_the_right_digest(
-        self, files, saved
-    ):
-        super().test_files_with_a_type_nobody_vouched_for_are_refused_also_with_the_right_digest(
-            files, saved
-        )
-
-    @pytest.mark.xfail(
-        strict=True, raises=ArtifactError, reason="a damaged folder is kept as it is"
+    @pytest.mark.parametrize(
+        "forged",
+        [
+            {"model.skops": b"garbage", "signature.json": b"{}"},
+            {"model.skops": b"", "signature.json": b""},
+            {"signature.json": b"garbage"},
+            {"signature.json": b"[]"},
+            {"signature.json": b'{"features": [{"nose": "long"}]}'},
+        ],
     )
-    def test_given_damaged_files_when_the_same_is_saved_again_then_it_loads(
+    def test_garbage_is_refused_also_with_the_right_digest(self, files, saved, forged):
+        content = {**self.folder(files, saved), **forged}
+        digest = digest_files(content)
+        self.plant(files, digest, content)
+        with pytest.raises(ArtifactError, match=digest):
+            files.load(digest)
+
+    @pytest.mark.parametrize("name", ["model.skops", "signature.json", "extra"])
+    def test_given_changed_files_when_the_same_is_saved_again_then_it_is_there_whole(
+        self, files, saved, model, name
+    ):
+        self.folder(files, saved)[name] = b"changed"
+        with ThreadPoolExecutor(4) as pool:
+            assert set(pool.map(lambda _: files.save(model, SIGNATURE), range(4))) == {saved}
+        assert files.load(saved)[1] == SIGNATURE
+        assert [entry.name for entry in files.root.iterdir()] == [saved]
+
+    def test_given_a_file_in_the_place_of_the_folder_when_saved_again_then_it_loads(
         self, files, saved, model
     ):
-        super().test_given_damaged_files_when_the_same_is_saved_again_then_it_loads(
-            files, saved, model
-        )
+        shutil.rmtree(files.path(saved))
+        files.path(saved).write_text("no folder")
+        assert files.save(model, SIGNATURE) == saved
+        assert files.load(saved)[1] == SIGNATURE
+
+    def test_whole_files_are_left_as_they_are_when_the_same_is_saved_again(
+        self, files, saved, model
+    ):
+        before = (files.path(saved) / "model.skops").stat()
+        files.save(model, SIGNATURE)
+        assert (files.path(saved) / "model.skops").stat() == before
+
+    def test_numbers_of_numpy_stay_numbers(self, files, model):
+        parameters = {
+            "whole": np.int64(3),
+            "share": np.float32(0.5),
+            "flag": np.bool_(True),
+            "text": np.str_("log"),
+            "list": np.array([1, 2]),
+            "path": Path("a/b"),
+        }
+        _, signature = files.load(files.save(model, replace(SIGNATURE, parameters=parameters)))
+        assert signature.parameters == {
+            "whole": 3,
+            "share": 0.5,
+            "flag": True,
+            "text": "log",
+            "list": [1, 2],
+            "path": "a/b",
+        }
 
     def test_another_process_saves_the_same_model_to_the_same_digest(self, files, saved):
         told = subprocess.run(

@@ -148,27 +148,10 @@ class TestMlflowRegistry(RegistryContract):
     def uri(self, folder):
         return str(folder)
 
-    @pytest.mark.xfail(strict=True, reason="MLflow's own error escapes for an unknown model")
-    def test_given_an_unknown_model_then_removing_an_alias_is_harmless(self, registry, model):
-        super().test_given_an_unknown_model_then_removing_an_alias_is_harmless(registry, model)
-
-    @pytest.mark.xfail(strict=True, reason="MLflow's own error escapes for an unknown version")
-    def test_an_alias_of_an_unknown_version_is_a_key_error(self, registry, model, uri):
-        super().test_an_alias_of_an_unknown_version_is_a_key_error(registry, model, uri)
-
-    @pytest.mark.xfail(strict=True, reason="register searches, then creates: each makes a version")
-    def test_when_4_threads_register_the_same_digest_then_it_has_one_version(
-        self, registry, model, uri
-    ):
-        super().test_when_4_threads_register_the_same_digest_then_it_has_one_version(
-            registry, model, uri
-        )
-
     def test_what_one_registered_another_reads(self, registry, database, model, uri):
         made = registry.register(model, "one", uri, {})
         assert MlflowRegistry(database).get(model, "v1") == made
 
-    @pytest.mark.xfail(strict=True, raises=KeyError, reason="a version without a digest tag")
     def test_given_somebody_registered_a_version_by_hand_then_ours_are_still_found(
         self, registry, database, model, uri
     ):
@@ -177,3 +160,34 @@ class TestMlflowRegistry(RegistryContract):
         ours = registry.register(model, "one", uri, {})
         MlflowClient(database, registry_uri=database).create_model_version(model, uri)
         assert registry.get(model, "v1") == ours
+        theirs = registry.get(model, "v2")
+        assert (theirs.digest, theirs.uri) == ("", uri)
+        assert registry.register(model, "two", uri, {}).version == "v3"
+
+    def test_when_another_process_registers_the_same_in_between_then_its_version_is_kept(
+        self, registry, database, model, uri, monkeypatch
+    ):
+        from mlflow import MlflowClient
+
+        other = MlflowClient(database, registry_uri=database)
+        make = registry._client.create_model_version
+
+        def make_second(*arguments, **options):
+            other.create_model_version(model, uri, tags={"digest": "one", "by": "other"})
+            return make(*arguments, **options)
+
+        monkeypatch.setattr(registry._client, "create_model_version", make_second)
+        registered = registry.register(model, "one", uri, {"by": "us"})
+        assert (registered.version, registered.tags["by"]) == ("v1", "other")
+        assert registry.versions(model) == [registered]
+
+    def test_a_quote_in_the_name_of_a_model_is_kept(self, registry, model, uri):
+        made = registry.register(f"it's {model}", "one", uri, {})
+        assert registry.versions(f"it's {model}") == [made]
+        assert registry.register(f"it's {model}", "one", uri, {}) == made
+
+    def test_an_alias_of_a_version_in_other_words_is_a_key_error(self, registry, model, uri):
+        registry.register(model, "one", uri, {})
+        for version in ("1", "latest", "v"):
+            with pytest.raises(KeyError):
+                registry.set_alias(model, "champion", version)

@@ -103,8 +103,45 @@ class TestLocalFiles(SourceFilesContract):
         with pytest.raises(SourceError, match="data"):
             files.read("data", tmp_path)
 
-    @pytest.mark.xfail(strict=True, raises=ImportError, reason="find_spec's own error escapes")
-    @pytest.mark.parametrize("path", ["package:no_such.package/a.csv", "package:..up/a.csv"])
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "package:no_such.package/a.csv",
+            "package:no.such/x",
+            "package:..up/x",
+            "package:/x",
+            "package:",
+        ],
+    )
     def test_a_name_that_is_no_package_is_a_source_error(self, files, tmp_path, path):
         with pytest.raises(SourceError):
             files.read(path, tmp_path)
+
+    @pytest.mark.parametrize("inside", ["../secret.csv", "data/../../secret.csv", "/secret.csv"])
+    def test_a_path_that_climbs_out_of_the_package_is_a_source_error(
+        self, files, deliver, deliver_package, tmp_path, inside
+    ):
+        deliver_package("closed_flights", "data/flights.csv")
+        deliver(tmp_path / "site" / "secret.csv")
+        with pytest.raises(SourceError, match="below the package"):
+            files.read(f"package:closed_flights/{inside}", tmp_path)
+
+    @pytest.mark.parametrize("module", ["sys", "one_module"])
+    def test_a_module_that_is_no_package_is_a_source_error(
+        self, files, deliver, tmp_path, monkeypatch, module
+    ):
+        deliver(tmp_path / "site" / "one_module.py", b"")
+        deliver(tmp_path / "site" / "beside.csv")
+        monkeypatch.syspath_prepend(tmp_path / "site")
+        monkeypatch.chdir(tmp_path / "site")
+        with pytest.raises(SourceError, match=module):
+            files.read(f"package:{module}/beside.csv", tmp_path)
+
+    def test_a_package_within_a_package_is_read_and_neither_is_imported(
+        self, files, deliver, deliver_package, tmp_path
+    ):
+        deliver_package("outer_flights", "inner/flights.csv")
+        deliver(tmp_path / "site" / "outer_flights" / "inner" / "__init__.py", b"1 / 0")
+        read = files.read("package:outer_flights.inner/flights.csv", tmp_path)
+        assert read == SourceFile("flights.csv", DATA)
+        assert "outer_flights" not in sys.modules

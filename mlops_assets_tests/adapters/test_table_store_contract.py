@@ -192,6 +192,33 @@ class TableStoreContract:
         written = [sorted(tables.read(f"first/{turn}")["x"].to_list()) for turn in range(30)]
         assert written == [[1, 2]] * 30
 
+    def test_when_threads_are_first_with_other_columns_then_all_columns_are_kept(self, tables):
+        for turn in range(10):
+            table = f"first/{turn}"
+            frames = {f"w{n}": frame(n).with_columns(pl.lit(n).alias(f"y{n}")) for n in range(4)}
+            write_at_once(tables, table, frames)
+            rows = tables.read(table).sort("x")
+            assert rows["x"].to_list() == [0, 1, 2, 3]
+            assert [rows[f"y{n}"].drop_nulls().to_list() for n in range(4)] == [[0], [1], [2], [3]]
+
+    @pytest.mark.parametrize("table_is_new", [True, False])
+    def test_when_8_threads_write_the_same_partition_then_each_lands_as_a_version_of_its_own(
+        self, tables, table_is_new
+    ):
+        if not table_is_new:
+            tables.write(TABLE, {"w0": frame(0)})
+        barrier = threading.Barrier(8)
+
+        def write(value):
+            barrier.wait()
+            return tables.write(TABLE, {"w1": frame(value, value)}).version
+
+        with ThreadPoolExecutor(8) as pool:
+            versions = list(pool.map(write, range(8)))
+        for value, version in enumerate(versions):
+            assert values(tables, ["w1"], version=version) == {"w1": [value] * 2}
+        assert max(versions) == tables.version(TABLE)
+
     def test_when_threads_empty_and_fill_different_partitions_then_all_land(self, tables):
         for turn in range(5):
             tables.write(TABLE, {key: frame(0) for key in ("w1", "w2", "w3", "w4")})
@@ -226,18 +253,6 @@ class TestDeltaTables(TableStoreContract):
     @pytest.fixture
     def tables(self, tmp_path):
         return DeltaTables(str(tmp_path / "tables"))
-
-    @pytest.mark.xfail(strict=True, reason="the key is pasted into the predicate without escaping")
-    def test_a_quote_in_the_name_of_a_partition_is_kept(self, tables):
-        super().test_a_quote_in_the_name_of_a_partition_is_kept(tables)
-
-    @pytest.mark.xfail(
-        strict=True,
-        raises=AssertionError,
-        reason="two first writes: the later overwrites the whole table, the other's rows are gone",
-    )
-    def test_when_threads_are_first_at_a_table_then_all_partitions_land(self, tables):
-        super().test_when_threads_are_first_at_a_table_then_all_partitions_land(tables)
 
     def test_what_one_wrote_another_reads(self, tables):
         version = tables.write(TABLE, {"w1": frame(1)}).version

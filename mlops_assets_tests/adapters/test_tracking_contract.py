@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -296,28 +298,90 @@ class TestMlflowTracking(TrackingContract):
         with tracking.run(experiment=experiment, name="name", tags=tags()) as run:
             assert run.url is None
 
-    @pytest.mark.xfail(strict=True, reason="a tag is pasted into the search without escaping")
-    def test_a_quote_in_a_tag_is_kept(self, tracking, experiment):
-        super().test_a_quote_in_a_tag_is_kept(tracking, experiment)
+    def test_when_another_process_makes_the_same_run_in_between_then_its_run_is_kept(
+        self, tracking, experiment, monkeypatch
+    ):
+        from mlflow import MlflowClient
 
-    @pytest.mark.xfail(strict=True, reason="searched, then made: each thread makes a run")
-    def test_when_4_threads_track_the_same_identity_then_it_has_one_run(self, tracking, experiment):
-        super().test_when_4_threads_track_the_same_identity_then_it_has_one_run(
-            tracking, experiment
-        )
+        log(tracking, experiment, tags("before"))
+        make, theirs = MlflowClient.create_run, []
 
-    @pytest.mark.xfail(reason="searched, then made: 'Experiment already exists'")
-    def test_when_4_threads_are_first_in_an_experiment_then_each_has_its_run(
+        def make_second(client, *arguments, **options):
+            theirs.append(make(client, *arguments, **options).info.run_id)
+            time.sleep(0.005)  # runs are ordered by milliseconds
+            return make(client, *arguments, **options)
+
+        monkeypatch.setattr(MlflowClient, "create_run", make_second)
+        assert [log(tracking, experiment, tags())] == theirs
+        assert log(tracking, experiment, tags()) == theirs[0]
+        client = MlflowClient(tracking.uri)
+        found = client.get_experiment_by_name(experiment)
+        assert len(client.search_runs([found.experiment_id])) == 2
+
+    def test_when_another_process_makes_the_experiment_in_between_then_it_is_shared(
+        self, tracking, experiment, monkeypatch
+    ):
+        from mlflow import MlflowClient
+
+        make = MlflowClient.create_experiment
+
+        def make_second(client, *arguments):
+            make(client, *arguments)
+            return make(client, *arguments)
+
+        monkeypatch.setattr(MlflowClient, "create_experiment", make_second)
+        run_id = log(tracking, experiment, tags(), rows=1)
+        assert self.look(tracking, run_id).metrics == {"rows": 1.0}
+
+    @pytest.mark.parametrize("within", [True, False])
+    @pytest.mark.parametrize(
+        "step", ["dagster_mlflow.resources.MlFlow._start_run", "mlflow.set_tags"]
+    )
+    def test_when_opening_fails_then_the_run_has_failed_and_an_outer_one_goes_on(
+        self, tracking, experiment, monkeypatch, within, step
+    ):
+        import dagster_mlflow.resources  # noqa: F401 - it copies MLflow's functions when imported
+        from mlflow import MlflowClient
+
+        def refuse(*_arguments, **_options):
+            raise ValueError("away")
+
+        def fail_to_open():
+            with monkeypatch.context() as patch:
+                patch.setattr(step, refuse)
+                log(tracking, experiment, tags("inner"))
+
+        with ExitStack() as stack:
+            if within:
+                outer = stack.enter_context(
+                    tracking.run(experiment=experiment, name="outer", tags=tags("outer"))
+                )
+            with pytest.raises(ValueError, match="away"):
+                fail_to_open()
+            if within:
+                outer.log_metrics({"outer": 1})
+        client = MlflowClient(tracking.uri)
+        found = client.get_experiment_by_name(experiment)
+        runs = client.search_runs([found.experiment_id])
+        status = {run.data.tags["dagster_partition"]: run.info.status for run in runs}
+        assert status == {"inner": "FAILED"} | ({"outer": "FINISHED"} if within else {})
+
+    def test_when_threads_track_in_experiments_of_their_own_then_each_has_its_run(
         self, tracking, experiment
     ):
-        super().test_when_4_threads_are_first_in_an_experiment_then_each_has_its_run(
-            tracking, experiment
-        )
+        barrier = threading.Barrier(4)
 
-    @pytest.mark.xfail(
-        strict=True,
-        raises=AssertionError,
-        reason="dagster-mlflow takes an active run of the thread for its own",
-    )
-    def test_a_run_within_a_run_keeps_what_is_its_own(self, tracking, experiment):
-        super().test_a_run_within_a_run_keeps_what_is_its_own(tracking, experiment)
+        def attempt(number):
+            barrier.wait()
+            return [log(tracking, f"{experiment}-{number}", tags(f"W{turn}")) for turn in range(4)]
+
+        with ThreadPoolExecutor(4) as pool:
+            runs = [run for several in pool.map(attempt, range(4)) for run in several]
+        assert len(set(runs)) == 16
+        assert {self.look(tracking, run).status for run in runs} == {"FINISHED"}
+
+    def test_a_tag_with_both_kinds_of_quotes_is_refused_before_a_run_is_made(
+        self, tracking, experiment
+    ):
+        with pytest.raises(ValueError, match="both kinds of quotes"):
+            log(tracking, experiment, tags('it\'s "quoted"'))

@@ -454,9 +454,6 @@ def test_given_two_wrong_sections_then_both_are_named_at_once(change, read):
     assert keys == ["entities.source", "features"]
 
 
-@pytest.mark.xfail(
-    strict=True, raises=KeyError, reason="ZoneInfo's own error comes through, with no line"
-)
 def test_given_an_unknown_time_zone_then_it_is_named_with_its_line(change, read):
     text = change({"timezone: America/New_York}\n\n": "timezone: America/New_Yrok}\n\n"})
     with pytest.raises(SpecError, match=r"^defs\.yaml:8: calendar.*New_Yrok"):

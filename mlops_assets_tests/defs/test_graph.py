@@ -66,7 +66,9 @@ def describe_asset(asset: dg.AssetsDefinition, spec: dg.AssetSpec) -> dict[str, 
         ),
         "pool": asset.op.pool,
         "description": spec.description,
-        "metadata": sorted(name for name in spec.metadata if not name.startswith("dagster/code")),
+        "metadata": sorted(
+            set(spec.metadata) - {"dagster/component_origin", "dagster/code_references"}
+        ),
         "checks": {
             check.name: {"blocking": check.blocking, "description": check.description}
             for check in asset.check_specs

@@ -54,6 +54,8 @@ DECORATORS = {
 
 TOO_LONG = {
     "commands/demo.py": "the whole loop as one story",
+    "lifecycle/monitoring.py": "drift of columns and windows, and performance",
+    "lifecycle/sources.py": "reading, typing and dividing raw files, and what can be wrong in them",
     "components/stages/training.py": "planning, studying, training, judging and registering",
 }
 """Files above the cap, and what fills them: to be divided."""
@@ -243,7 +245,7 @@ def test_only_the_platform_and_the_commands_read_the_environment():
         )
 
     found = {name for name in CODE if reads(name)}
-    allowed = {name for name in found if name.startswith(("commands/", "defs/platform/"))}
+    allowed = {n for n in found if n.startswith(("cli.py", "commands/", "defs/platform/"))}
     assert "defs/platform/resources.py" in found
     assert found - allowed <= {
         "serving/__main__.py",

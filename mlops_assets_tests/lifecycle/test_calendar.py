@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
@@ -167,5 +167,6 @@ def test_an_end_that_is_not_after_the_start_is_refused(end):
 
 
 def test_an_unknown_timezone_is_refused_at_once():
-    with pytest.raises((ValueError, ZoneInfoNotFoundError), match="Mars/Olympus"):
-        Calendar(date(2013, 1, 7), date(2013, 1, 14), timezone="Mars/Olympus")
+    for timezone in ("Mars/Olympus", "../UTC", "America", ""):
+        with pytest.raises(ValueError, match=f"unknown timezone '{timezone}'"):
+            Calendar(date(2013, 1, 7), date(2013, 1, 14), timezone=timezone)

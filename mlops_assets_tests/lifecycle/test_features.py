@@ -176,15 +176,12 @@ def test_the_latest_known_row_is_the_last_one_not_too_old(entities, seen, hours)
     assert joined.select("group", "kind", PREDICTED_AT).equals(entity_frame(entities))
 
 
-@pytest.mark.xfail(
-    strict=True, raises=pl.exceptions.DuplicateError, reason="with_row_index('row') collides"
-)
-@pytest.mark.parametrize("name", ["row", "upto"])
+@pytest.mark.parametrize("name", ["row", "upto", "positives", "seen"])
 def test_an_entity_may_have_any_column_name(name):
     entities = entity_frame([("a", "x", 1)]).rename({"group": name})
-    table = pl.DataFrame({name: ["a"], "seen": [at(0)], "value": [1]})
+    table = pl.DataFrame({name: ["a"], "measured": [at(0)], "value": [1]})
     hour = timedelta(hours=1)
-    joined = latest_known(entities, table, by=[name], time="seen", tolerance=hour)
+    joined = latest_known(entities, table, by=[name], time="measured", tolerance=hour)
     assert joined["value"].to_list() == [1]
     history = history_frame([("a", "x", 1, True)]).rename({"group": name})
     rates = rolling_rate(entities, history, label="late", by=[name], window=hour)
@@ -289,18 +286,20 @@ def test_a_column_that_is_missing_is_named_with_what_came(function, column):
         build_rows_with(function, lambda frame: frame.drop(column))
 
 
-@pytest.mark.xfail(strict=True, reason="only the number of keys is compared, not the keys")
 @pytest.mark.parametrize("function", ["build_labels", "build_features"])
 def test_keys_that_are_not_those_of_the_entities_are_refused(function):
-    with pytest.raises(FeatureError, match=function):
+    said = f"{function}: must return the keys of the entities, 3 key.s. are not: 'V1', 'V2', 'V3'"
+    with pytest.raises(FeatureError, match=said):
         build_rows_with(function, lambda frame: frame.with_columns(pl.col("id").str.to_uppercase()))
 
 
-@pytest.mark.xfail(
-    strict=True, raises=pl.exceptions.InvalidOperationError, reason="the cast is not guarded"
-)
+def test_keys_of_another_type_than_those_of_the_entities_are_refused():
+    with pytest.raises(FeatureError, match="'id' must be String as in the entities, it came as"):
+        build_rows_with("build_features", lambda frame: frame.with_columns(id=pl.Series([1, 2, 3])))
+
+
 def test_text_in_a_numeric_feature_is_refused_in_words():
-    with pytest.raises(FeatureError, match="rate"):
+    with pytest.raises(FeatureError, match=r"'rate'.*\[\"fast\""):
         build_rows_with("build_features", lambda frame: frame.with_columns(rate=pl.lit("fast")))
 
 
@@ -377,6 +376,10 @@ def weather_of_the_time_itself(inputs: FeatureInputs) -> pl.DataFrame:
     )
 
 
+def mean_over_all_entities(inputs: FeatureInputs) -> pl.DataFrame:
+    return inputs.entities.with_columns(rate=pl.col("time").dt.epoch("s").mean())
+
+
 def rolling_until_predicted(inputs: FeatureInputs) -> pl.DataFrame:
     rates = rolling_rate(
         inputs.entities, inputs.history, label="late", by=["group"], window=timedelta(hours=40)
@@ -411,6 +414,7 @@ def leaks_of(build: Callable[[FeatureInputs], pl.DataFrame], inputs: FeatureInpu
         group_mean_of_all_history,
         rolling_until_the_label_itself,
         weather_of_the_time_itself,
+        mean_over_all_entities,
     ],
 )
 def test_a_builder_that_uses_the_future_is_caught(inputs, build):
@@ -429,6 +433,12 @@ def test_the_rows_that_change_are_those_whose_future_was_taken_away(inputs):
 @pytest.mark.parametrize("hour", [0, 50, 100, 199])
 def test_a_builder_that_knows_only_the_past_is_cleared_at_any_cut(inputs, build, hour):
     assert leaks_of(build, inputs, at(hour)) == {}
+
+
+def test_rows_are_compared_by_key_whatever_order_they_were_built_in(inputs):
+    built = build_feature_rows(weather_last_seen, inputs, RATE, POLICY)
+    backwards = built.reverse()
+    assert find_leaks(weather_last_seen, inputs, backwards, RATE, POLICY, at(100)) == {}
 
 
 def test_a_table_without_a_time_was_always_known(inputs):
@@ -451,7 +461,7 @@ def test_inputs_as_of_a_moment_hold_everything_known_by_then_and_nothing_later(i
     known = [moment <= at(hour) for moment in inputs.history[KNOWN_AT]]
     assert past.history.equals(inputs.history.filter(pl.Series(known)))
     assert past.sources["weather"].height == min(max(hour + 1, 0), 200)
-    assert past.entities is inputs.entities
+    assert past.entities.equals(inputs.entities.head(max(hour + 1, 0)))
 
 
 def test_the_verdict_on_leaks_names_features_and_rows():

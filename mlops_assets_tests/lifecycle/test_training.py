@@ -60,6 +60,11 @@ def test_missing_columns_are_named_with_those_there_are():
         to_model_frame(pl.DataFrame({"y": [1]}), MIXED)
 
 
+def test_text_in_a_numeric_feature_is_refused_with_an_example():
+    with pytest.raises(FeatureError, match=r"'x'.*\[\"fast\"\]"):
+        to_model_frame(pl.DataFrame({"group": ["a", "b"], "x": ["1.5", "fast"]}), MIXED)
+
+
 def test_a_fitted_estimator_tells_the_classes_apart(make_rows, features, build_logistic):
     rows, later = make_rows(400), make_rows(400, seed=1)
     model = fit_estimator(build_logistic, rows, features, "late", parameters={}, seed=7)

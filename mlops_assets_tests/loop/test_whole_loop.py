@@ -197,23 +197,34 @@ def test_drift_is_reported_against_the_champion_with_a_page_to_look_at(traffic):
         assert len(list(reports.rglob(f"*{month}*.html"))) == 1
 
 
-def test_drift_is_answered_by_a_new_champion_and_the_endpoint_follows(traffic):
+@pytest.fixture(scope="module")
+def retrained(traffic) -> World:
+    """The world after drift asked for a training, which was released as the sensors asked."""
     world = traffic.world
-    decision = world.ledger.latest("retraining", MODEL, DRIFTING[-1]).body
     request = world.ask("retrain_on_drift")
-    assert decision["action"] == "retrain"
-    assert request.partition_key == decision["as_of"] == "2015-07-01"
+    assert isinstance(request, dg.RunRequest)
     assert world.job("train", request.partition_key).success
     release = world.ask("advance_rollout")
-    assert release.partition_key == "v2"
     while isinstance(release, dg.RunRequest):
         assert world.job("release", release.partition_key).success
         release = world.ask("advance_rollout")
-    aliases = {v.version: v.aliases for v in world.resources["registry"].versions(MODEL)}
+    return world
+
+
+def test_drift_is_answered_by_a_new_champion_and_the_endpoint_follows(retrained):
+    decision = retrained.ledger.latest("retraining", MODEL, DRIFTING[-1]).body
+    assert (decision["action"], decision["as_of"]) == ("retrain", "2015-07-01")
+    aliases = {v.version: v.aliases for v in retrained.resources["registry"].versions(MODEL)}
     assert aliases == {"v1": (), "v2": ("champion",)}
-    assert read_champion(world.ledger, MODEL).train_as_of == "2015-07-01"
-    assert world.resources["serving"].wait_until_ready(MODEL, "v2", 30)
-    assert world.ask("retrain_on_drift") == "no drift report against v2 yet"
+    assert read_champion(retrained.ledger, MODEL).train_as_of == decision["as_of"]
+    assert retrained.resources["serving"].wait_until_ready(MODEL, "v2", 30)
+    assert retrained.ask("retrain_on_drift") == "no drift report against v2 yet"
+
+
+@pytest.mark.xfail(strict=True, reason="any new version is rolled out, however old its data")
+def test_a_backtest_of_an_earlier_month_does_not_ask_to_replace_a_newer_champion(retrained):
+    retrained.job("train", "2014-10-01")
+    assert not isinstance(retrained.ask("advance_rollout"), dg.RunRequest)
 
 
 # What is refused ----------------------------------------------------------------------------
@@ -280,9 +291,6 @@ def test_a_version_that_passed_weaker_gates_is_not_deployed_under_stricter_ones(
     assert read_champion(strict.ledger, MODEL) is None
 
 
-@pytest.mark.xfail(
-    raises=KeyError, strict=True, reason="MlflowRegistry.versions needs our tag on every version"
-)
 def test_a_version_registered_in_mlflow_without_our_tags_does_not_stop_the_others(strict, tmp_path):
     registry = strict.resources["registry"]
     client = connect(registry.uri)

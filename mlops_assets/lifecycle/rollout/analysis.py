@@ -63,14 +63,15 @@ def log_error_evidence(window: Window, weight: float) -> float:
     with probability at most alpha, at any of any number of looks.
 
     The mixture integral is the upper tail of a Beta distribution:
-    int_w^1 p^k (1-p)^m dp / (1-w) = B(k+1, m+1) * (1 - I_w(k+1, m+1)) / (1-w).
+    int_w^1 p^k (1-p)^m dp / (1-w) = B(k+1, m+1) * (1 - I_w(k+1, m+1)) / (1-w); the tail is
+    asked for as such, since 1 - I_w cancels to nothing where the canary is clearly better.
     """
-    from scipy.special import betainc, betaln
+    from scipy.special import betaincc, betaln
 
     k, m = window.canary.errors, window.baseline.errors
     if k + m == 0:
         return 0.0
-    tail = 1.0 - betainc(k + 1, m + 1, weight)
+    tail = betaincc(k + 1, m + 1, weight)
     if tail <= 0.0:
         return -math.inf
     mixture = betaln(k + 1, m + 1) + math.log(tail) - math.log1p(-weight)

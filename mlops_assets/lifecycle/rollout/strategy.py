@@ -66,16 +66,16 @@ def decide_next(
 ) -> RolloutDecision:
     """What follows from the requests of the current step.
 
-    ``window`` is None while the version is initializing: it is then ready and has passed its
+    While the version is initializing there is no window: it is then ready and has passed its
     gates, so it takes its first step. Without a baseline there is nothing to compare with, and
-    the version is promoted at once.
+    the version is promoted at once. After that, no window means no evidence: it waits.
     """
     if not state.active:
         return RolloutDecision("hold", state.weight, f"the rollout has {state.phase}")
-    if state.phase == "initializing" or window is None:
-        if state.baseline is None:
-            return RolloutDecision("promote", 100, "the first version: nothing to compare with")
-        return _onward(state, policy, f"{state.version} is loaded and ready", None)
+    if state.phase == "initializing":
+        return _first_step(state, policy)
+    if window is None:
+        return RolloutDecision("hold", state.weight, "no requests seen yet")
     verdict = judge_window(window, state.weight / 100, policy.analysis)
     match verdict.outcome:
         case "failed":
@@ -108,6 +108,12 @@ def apply_decision(state: RolloutState, decision: RolloutDecision, at: datetime)
         reason=decision.reason,
         evidence=evidence,
     )
+
+
+def _first_step(state: RolloutState, policy: RolloutPolicy) -> RolloutDecision:
+    if state.baseline is None:
+        return RolloutDecision("promote", 100, "the first version: nothing to compare with")
+    return _onward(state, policy, f"{state.version} is loaded and ready", None)
 
 
 def _onward(

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
 from mlops_assets.lifecycle.features import FeatureInputs, rolling_rate
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from mlops_assets.lifecycle.training import Feature
+from mlops_assets.lifecycle.training import Feature
 
 ZONE = "America/Los_Angeles"
-ASKED_AT = timedelta(hours=7)
-"""Local time of day at which the prediction is made."""
-
-COLDEST_DAY = 15
-"""Day of the year around which winter is centred."""
+ASKED_AT = timedelta(hours=7)  # local time of day
+COLDEST_DAY = 15  # of the year, about
 
 
 def build_entities(days: pl.DataFrame) -> pl.DataFrame:
@@ -46,17 +40,13 @@ def build_features(inputs: FeatureInputs) -> pl.DataFrame:
     """How often it rained on the last days, and how far into winter the day is."""
 
     def rate(days: int) -> pl.Series:
-        window = timedelta(days=days)
-        return rolling_rate(
-            inputs.entities, inputs.history, label="rain", by=["place"], window=window
-        )
+        known = (inputs.entities, inputs.history)
+        return rolling_rate(*known, label="rain", by=["place"], window=timedelta(days=days))
 
     angle = (pl.col("date").dt.ordinal_day() - COLDEST_DAY) * (2 * math.pi / 365.25)
     return inputs.entities.with_columns(
         rate(1).alias("rained_yesterday"),
-        rate(3).alias("rain_rate_3d"),
-        rate(7).alias("rain_rate_7d"),
-        rate(28).alias("rain_rate_28d"),
+        *(rate(days).alias(f"rain_rate_{days}d") for days in (3, 7, 28)),
         angle.cos().alias("winter"),
     )
 

@@ -108,12 +108,11 @@ def test_recreate_switches_at_once():
     assert (decision.action, state.phase, state.weight) == ("promote", "succeeded", 100)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="no window while progressing reads as ready for the next step"
-)
 def test_a_progressing_version_without_a_window_is_held_not_promoted_unseen():
     state = replace(begin(), phase="progressing", step=1, weight=50)
-    assert decide_next(state, None, CANARY).action == "hold"
+    decision = decide_next(state, None, CANARY)
+    assert (decision.action, decision.weight) == ("hold", 50)
+    assert decision.reason == "no requests seen yet"
 
 
 @pytest.mark.parametrize("phase", ["succeeded", "failed"])
