@@ -11,6 +11,9 @@ from typing import Any
 from mlops_assets.adapters.ports import Ledger, Record
 from mlops_assets.lifecycle.rollout.state import Champion, RolloutState, Routing, build_routing
 
+ROLLOUT = "rollout"
+"""The one subject of a model's rollout rows."""
+
 
 def write_once(
     ledger: Ledger,
@@ -32,7 +35,8 @@ def write_once(
     if last and last.body == plain:
         return last
     read = (last.sequence if last else 0) if after is None else after
-    return ledger.append(Record(kind, model, subject, read + 1, plain, at))
+    (written,) = ledger.append(Record(kind, model, subject, read + 1, plain, at))
+    return written
 
 
 def sequence_of(ledger: Ledger, kind: str, model: str, subject: str) -> int:
@@ -47,32 +51,51 @@ def read_champion(ledger: Ledger, model: str) -> Champion | None:
     return Champion(**row.body) if row else None
 
 
-def write_champion(
-    ledger: Ledger, model: str, champion: Champion, at: datetime, *, after: int | None = None
-) -> Record:
-    """Record a promotion decided on promotion row ``after``.
-
-    Raises ``LedgerConflict`` when another promoter was first.
-    """
-    body = asdict(champion)
-    return write_once(ledger, "promotion", model, "champion", body, at, after=after)
+def write_champion(ledger: Ledger, model: str, champion: Champion, at: datetime) -> Record:
+    """Record a promotion by itself, outside a rollout: going back to an earlier version, say."""
+    return write_once(ledger, "promotion", model, "champion", asdict(champion), at)
 
 
 def read_rollout(ledger: Ledger, model: str, version: str | None = None) -> RolloutState | None:
     """The latest state of a version's rollout, or of the model's latest rollout."""
-    row = ledger.latest("rollout", model, version)
-    return RolloutState(**row.body) if row else None
+    if version is None:
+        row = ledger.latest("rollout", model)
+        return RolloutState(**row.body) if row else None
+    states = read_rollout_history(ledger, model, version)
+    return states[-1] if states else None
+
+
+def read_rollout_history(ledger: Ledger, model: str, version: str) -> list[RolloutState]:
+    """Every recorded state of a version's rollout, oldest first."""
+    rows = ledger.history("rollout", model, ROLLOUT)
+    return [RolloutState(**row.body) for row in rows if row.body["version"] == version]
 
 
 def write_rollout(
-    ledger: Ledger, model: str, state: RolloutState, at: datetime, *, after: int | None = None
-) -> Record:
-    """Record a rollout's next state, decided on rollout row ``after`` of its version.
+    ledger: Ledger,
+    model: str,
+    state: RolloutState,
+    at: datetime,
+    *,
+    after: int | None = None,
+    promoted: Champion | None = None,
+) -> None:
+    """Record a rollout's next state, and the promotion that goes with it, both or neither.
 
-    Raises ``LedgerConflict`` when another was first.
+    A model's rollouts share one sequence, so that two cannot begin at once. ``after`` is the
+    sequence of the rollout row decided on (``sequence_of``), None for whatever is the latest now.
+    Writing the latest state again does nothing. Raises ``LedgerConflict`` when another was first.
     """
-    body = asdict(state)
-    return write_once(ledger, "rollout", model, state.version, body, at, after=after)
+    body = json.loads(json.dumps(asdict(state)))
+    last = ledger.latest("rollout", model, ROLLOUT)
+    if last and last.body == body:
+        return
+    read = (last.sequence if last else 0) if after is None else after
+    rows = [Record("rollout", model, ROLLOUT, read + 1, body, at)]
+    if promoted:
+        sequence = sequence_of(ledger, "promotion", model, "champion") + 1
+        rows.append(Record("promotion", model, "champion", sequence, asdict(promoted), at))
+    ledger.append(*rows)
 
 
 def read_routing(ledger: Ledger, model: str) -> Routing:

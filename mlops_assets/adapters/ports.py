@@ -89,8 +89,11 @@ class Record:
 class Ledger(Protocol):
     """The append-only record that decisions rest on."""
 
-    def append(self, record: Record) -> Record:
-        """Write the next row. Raises ``LedgerConflict`` when its sequence is taken or skips one."""
+    def append(self, *records: Record) -> list[Record]:
+        """Write rows of different subjects, all or none of them.
+
+        Raises ``LedgerConflict`` when the sequence of one is taken or skips one.
+        """
 
     def latest(self, kind: str, model: str, subject: str | None = None) -> Record | None:
         """The last row of a subject, or of the whole kind when ``subject`` is None."""

@@ -13,7 +13,7 @@ from mlops_assets.adapters.ports import Record
 from mlops_assets.lifecycle.errors import LedgerConflict
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine, Table
+    from sqlalchemy import Connection, Engine, Table
 
 _ATTEMPTS = 20
 _PAUSE = 0.02
@@ -30,7 +30,12 @@ class SqlLedger:
         self.url = url
         self._opening = Lock()
 
-    def append(self, record: Record) -> Record:
+    def append(self, *records: Record) -> list[Record]:
+        with self._engine.begin() as connection:
+            return [self._insert(connection, record) for record in records]
+
+    def _insert(self, connection: Connection, record: Record) -> Record:
+        """One row of an open transaction, which a conflict undoes as a whole."""
         import sqlalchemy as sa
 
         last = self.latest(record.kind, record.model, record.subject)
@@ -45,8 +50,7 @@ class SqlLedger:
             "at": record.at.astimezone(UTC).isoformat(),
         }
         try:
-            with self._engine.begin() as connection:
-                key = connection.execute(self._table.insert(), row).inserted_primary_key
+            key = connection.execute(self._table.insert(), row).inserted_primary_key
         except sa.exc.IntegrityError as error:
             raise _conflict(record, last) from error
         assert key is not None

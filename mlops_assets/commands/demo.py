@@ -9,10 +9,16 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlops_assets.adapters.journal import (
+    read_champion,
+    read_rollout,
+    read_rollout_history,
+    read_routing,
+)
 from mlops_assets.commands.home import prepare_home
 from mlops_assets.commands.location import Location
 from mlops_assets.commands.replay import Replayed, replay
@@ -201,8 +207,6 @@ class Demo:
         return rows.gather_every(step).iter_slices(CHUNK)
 
     def _rollout(self) -> dict[str, Any]:
-        from mlops_assets.adapters.journal import read_rollout
-
         state = read_rollout(self.resources["ledger"], MODEL)
         if state is None:
             raise DemoError("no rollout has begun")
@@ -211,8 +215,6 @@ class Demo:
     def _await_routing(self) -> None:
         """Wait until the endpoint has taken up the routing the ledger asks for."""
         import httpx
-
-        from mlops_assets.adapters.journal import read_routing
 
         wanted = {
             t.version: t.weight for t in read_routing(self.resources["ledger"], MODEL).targets
@@ -227,11 +229,14 @@ class Demo:
         raise DemoError(f"the endpoint did not take up the routing {wanted}")
 
     def _note_rollout(self, version: str, requests: int) -> None:
-        rows = self.resources["ledger"].history("rollout", MODEL, version)
-        steps = [
-            {key: row.body[key] for key in ("phase", "weight", "since", "reason")} for row in rows
+        states = [
+            asdict(state)
+            for state in read_rollout_history(self.resources["ledger"], MODEL, version)
         ]
-        last = rows[-1].body
+        steps = [
+            {key: state[key] for key in ("phase", "weight", "since", "reason")} for state in states
+        ]
+        last = states[-1]
         canary = last["evidence"].get("canary", {}) if last["evidence"] else {}
         self.story.rollouts.append(
             {
@@ -271,8 +276,6 @@ def run_demo(build: Path) -> dict[str, Any]:
     try:
         demo = Demo()
         told = demo.run()
-        from mlops_assets.adapters.journal import read_champion
-
         champion = read_champion(demo.resources["ledger"], MODEL)
     finally:
         _stop_server()

@@ -50,13 +50,14 @@ class Location:
 
         Raises ``JobFailedError``.
         """
-        edges = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+        from mlops_assets.components.partitions import range_tags
+
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
         result = self._definitions.resolve_job_def(f"{self.model.name}__{name}").execute_in_process(
             run_config={**quiet, "ops": dict(ops or {})},
             instance=self._instance,
             partition_key=partition,
-            tags=dict(zip(edges, span, strict=True)) if span else None,
+            tags=range_tags(span) if span else None,
             raise_on_error=False,
         )
         failed = [_describe(event) for event in result.all_node_events if event.is_step_failure]

@@ -1,20 +1,27 @@
-"""The jobs of a model: ingest, train, release, monitor."""
-
-from __future__ import annotations
+"""The jobs of a model: ingest, train, release, monitor, roll back."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 
+from mlops_assets.adapters.ports import Clock, Ledger, Registry
 from mlops_assets.components.assets.wiring import key_of
 from mlops_assets.components.definition import ModelDefinition
+from mlops_assets.components.stages import release
+from mlops_assets.lifecycle.errors import RefusedError
 
 TRAINING = ("training_set", "study", "trained_model", "evaluation", "model_version")
 MONITORING = ("predictions", "performance", "drift_report", "retraining_decision")
 
 Job = Any
 """Dagster's unresolved asset job; it has no public name."""
+
+
+class RollBackConfig(dg.Config):
+    """``reason``: why, in words; it is kept with the promotion or the rollout."""
+
+    reason: str = "rolled back by hand"
 
 
 @dataclass(frozen=True)
@@ -25,10 +32,11 @@ class ModelJobs:
     train: Job
     release: Job
     monitor: Job
+    roll_back: dg.JobDefinition
 
     @property
     def all(self) -> list[Job]:
-        return [self.ingest, self.train, self.release, self.monitor]
+        return [self.ingest, self.train, self.release, self.monitor, self.roll_back]
 
 
 def build_jobs(model: ModelDefinition) -> ModelJobs:
@@ -61,7 +69,36 @@ def build_jobs(model: ModelDefinition) -> ModelJobs:
             MONITORING,
             "Collect a partition's predictions, measure performance and drift, decide.",
         ),
+        roll_back=_build_roll_back(model),
     )
+
+
+def _build_roll_back(model: ModelDefinition) -> dg.JobDefinition:
+    """The one job that materializes nothing: a person takes traffic away from a version."""
+
+    @dg.op(name=f"{model.name}__roll_back_release", pool=f"{model.name}__deployment")
+    def roll_back_release(
+        context: dg.OpExecutionContext,
+        config: RollBackConfig,
+        ledger: dg.ResourceParam[Ledger],
+        registry: dg.ResourceParam[Registry],
+        clock: dg.ResourceParam[Clock],
+    ) -> None:
+        try:
+            done = release.roll_back(model, config.reason, ledger, registry, clock)
+        except RefusedError as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+        context.log.info(done)
+
+    @dg.job(
+        name=f"{model.name}__roll_back",
+        description="End the rollout in progress, or go back to the champion before.",
+        tags={"mlops_assets/model": model.name},
+    )
+    def roll_back() -> None:
+        roll_back_release()
+
+    return roll_back
 
 
 def _job(model: ModelDefinition, name: str, assets: Any, description: str) -> Job:

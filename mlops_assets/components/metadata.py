@@ -81,11 +81,12 @@ def numbers(values: Mapping[str, float | None]) -> Metadata:
 
 
 def markdown_table(rows: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
-    """Rows as a Markdown table; the first row's keys are the heading."""
+    """Rows as a Markdown table; the heading has every key, what a row lacks stays empty."""
     if not rows:
         return dg.MetadataValue.md("*none*")
-    heading = list(rows[0])
-    lines = [heading, ["---"] * len(heading), *([_cell(row[h]) for h in heading] for row in rows)]
+    heading = list(dict.fromkeys(key for row in rows for key in row))
+    cells = [[_cell(row.get(key, "")) for key in heading] for row in rows]
+    lines = [heading, ["---"] * len(heading), *cells]
     return dg.MetadataValue.md("\n".join("| " + " | ".join(line) + " |" for line in lines))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -45,6 +46,14 @@ def keys_of(context: dg.AssetExecutionContext, source: Source | None = None) -> 
     if source is not None and not source.partitioned_by:
         return (UNPARTITIONED,)
     return tuple(context.partition_keys)
+
+
+def range_tags(keys: Sequence[str]) -> dict[str, str]:
+    """The run tags by which one run materializes all partitions from the first to the last."""
+    return {
+        "dagster/asset_partition_range_start": keys[0],
+        "dagster/asset_partition_range_end": keys[-1],
+    }
 
 
 def earlier(first: int, last: int) -> dg.TimeWindowPartitionMapping:

@@ -5,6 +5,7 @@ import dagster as dg
 from mlops_assets.components.assets.wiring import key_of
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.jobs import ModelJobs
+from mlops_assets.components.partitions import range_tags
 
 
 def build_schedules(model: ModelDefinition, jobs: ModelJobs) -> list[dg.ScheduleDefinition]:
@@ -17,15 +18,21 @@ def build_schedules(model: ModelDefinition, jobs: ModelJobs) -> list[dg.Schedule
         cron_schedule=spec.cron,
         execution_timezone=spec.timezone,
         default_status=dg.DefaultScheduleStatus(spec.default_status),
-        description="Ingests the partition that ended last, unless it is there.",
+        description="Ingests, as one run, the partitions that have ended and are not there.",
     )
     def ingest(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        ended = model.calendar.latest_complete(context.scheduled_execution_time)
-        if ended is None:
-            return dg.SkipReason("no partition has ended yet")
+        now = context.scheduled_execution_time
         there = context.instance.get_materialized_partitions(key_of(model, "features"))
-        if ended in there:
-            return dg.SkipReason(f"partition {ended}, the last that has ended, is there")
-        return dg.RunRequest(run_key=f"{model.name}/ingest/{ended}", partition_key=ended)
+        missing = model.calendar.missing(now, there)
+        if not missing:
+            last = model.calendar.latest_complete(now)
+            return dg.SkipReason(
+                f"partition {last}, the last that has ended, is there"
+                if last
+                else "no partition has ended yet"
+            )
+        return dg.RunRequest(
+            run_key=f"{model.name}/ingest/{missing[0]}/{missing[-1]}", tags=range_tags(missing)
+        )
 
     return [ingest]

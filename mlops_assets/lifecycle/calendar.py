@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -83,6 +84,12 @@ class Calendar:
             *self.before(first, count),
             *(key for key in self.keys if first <= key <= max(keys)),
         )
+
+    def missing(self, now: datetime, there: Collection[str]) -> tuple[str, ...]:
+        """The partitions from the first that has ended and is not ``there`` to the last ended."""
+        ended = [key for key in self.keys if self.finish(key) <= now]
+        absent = [index for index, key in enumerate(ended) if key not in there]
+        return tuple(ended[absent[0] :]) if absent else ()
 
     def latest_complete(self, now: datetime) -> str | None:
         """The last partition that has ended at ``now``, or None when none has."""

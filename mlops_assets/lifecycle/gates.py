@@ -49,9 +49,17 @@ class GatePolicy:
 
 
 def judge_gates(
-    report: EvaluationReport, champion: EvaluationReport | None, policy: GatePolicy
+    report: EvaluationReport,
+    champion: EvaluationReport | None,
+    policy: GatePolicy,
+    *,
+    incomparable: str | None = None,
 ) -> list[Verdict]:
-    """One verdict per gate. ``champion``, None at first, was measured on the same rows."""
+    """One verdict per gate. ``champion``, None at first, was measured on the same rows.
+
+    ``incomparable`` says why a champion that is there cannot be compared with on these rows;
+    its gate is then inconclusive.
+    """
     bounds = [
         _judge_bound(report, metric, limit, higher=True, policy=policy)
         for metric, limit in policy.minimum.items()
@@ -60,7 +68,11 @@ def judge_gates(
         for metric, limit in policy.maximum.items()
     ]
     if policy.champion:
-        bounds.append(_judge_champion(report, champion, policy.champion, policy))
+        bounds.append(
+            Verdict("is_no_worse_than_champion", "inconclusive", incomparable)
+            if incomparable
+            else _judge_champion(report, champion, policy.champion, policy)
+        )
     return bounds
 
 
@@ -85,7 +97,7 @@ def _judge_champion(
 ) -> Verdict:
     name = "is_no_worse_than_champion"
     if champion is None:
-        return Verdict(name, "passed", "there is no champion yet")
+        return Verdict(name, "passed", "there is no other champion to compare with")
     if report.rows < policy.minimum_rows:
         return _too_few(name, report, policy)
     value, other = report.metrics[gate.metric], champion.metrics[gate.metric]

@@ -8,11 +8,17 @@ from datetime import timedelta
 import pytest
 
 from mlops_assets.adapters.in_memory import InMemoryLedger, InMemoryTelemetry
-from mlops_assets.adapters.journal import read_champion, read_rollout, read_routing, write_once
+from mlops_assets.adapters.journal import (
+    read_champion,
+    read_rollout,
+    read_rollout_history,
+    read_routing,
+    write_once,
+)
 from mlops_assets.components.stages.release import (
     NextStep,
     find_next_step,
-    rollout_history,
+    roll_back,
     step_rollout,
 )
 from mlops_assets.lifecycle.errors import LedgerConflict, RefusedError
@@ -31,11 +37,11 @@ class LedgerThatDies(InMemoryLedger):
         super().__init__()
         self._rows, self.left, self.after = rows._rows, write, after
 
-    def append(self, record):
+    def append(self, *records):
         self.left -= 1
         if self.left == 0 and not self.after:
             raise Killed
-        written = super().append(record)
+        written = super().append(*records)
         if self.left == 0:
             raise Killed
         return written
@@ -75,7 +81,7 @@ def weights(world) -> dict[str, int]:
 
 
 def phases(world, version: str) -> list[tuple[str, int]]:
-    history = rollout_history(world.ledger, world.name, version)
+    history = read_rollout_history(world.ledger, world.name, version)
     return [(state.phase, state.weight) for state in history]
 
 
@@ -263,7 +269,7 @@ class TestRefusals:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("write", [1, 2, 3])
+@pytest.mark.parametrize("write", [1, 2])
 def test_given_killed_at_a_write_of_the_first_rollout_when_called_again_then_it_ends_whole(
     world, write, after
 ):
@@ -278,14 +284,13 @@ def test_given_killed_at_a_write_of_the_first_rollout_when_called_again_then_it_
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("write", [1, 2])
-def test_given_killed_at_a_write_of_a_promotion_when_called_again_then_it_ends_whole(
-    canary, write, after
+def test_given_killed_at_the_write_of_a_promotion_when_called_again_then_it_ends_whole(
+    canary, after
 ):
     canary.observe("v2", "v1")
     step(canary, "v2")
     with pytest.raises(Killed):
-        step(canary, "v2", LedgerThatDies(canary.ledger, write, after=after))
+        step(canary, "v2", LedgerThatDies(canary.ledger, 1, after=after))
     assert sum(weights(canary).values()) == 100
     step(canary, "v2")
     assert weights(canary) == {"v2": 100}
@@ -305,16 +310,11 @@ def test_given_killed_at_a_roll_back_when_called_again_then_it_ends_whole(canary
     assert canary.aliases() == {"champion": "v1"}
 
 
-@pytest.mark.parametrize(("errors", "requests"), [(60, 500), (0, 0)], ids=["bad", "empty"])
-def test_given_killed_after_a_promotion_when_the_window_has_changed_then_the_rollout_still_ends(
-    canary, errors, requests
-):
+def test_given_killed_right_after_a_promotion_then_the_rollout_has_ended_with_it(canary):
     canary.observe("v2", "v1")
     step(canary, "v2")
     with pytest.raises(Killed):
         step(canary, "v2", LedgerThatDies(canary.ledger, 1, after=True))
-    canary.observe("v2", "v1", errors=errors, requests=requests)
-    step(canary, "v2")
     assert read_champion(canary.ledger, canary.name).version == "v2"
     assert phases(canary, "v2")[-1] == ("succeeded", 100)
 
@@ -347,11 +347,6 @@ def test_given_the_same_step_in_between_then_it_is_recorded_once(canary):
     assert phases(canary, "v2") == [("initializing", 0), ("progressing", 10), ("progressing", 50)]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="the promotion is written before it shows that the rollout was ended by another",
-)
 def test_given_a_roll_back_while_another_promotes_then_the_champion_stays(canary):
     canary.observe("v2", "v1")
     step(canary, "v2")
@@ -368,37 +363,6 @@ def test_given_other_gates_since_the_canary_began_then_a_bad_one_is_still_rolled
     assert step(canary, "v2").decision.action == "roll_back"
 
 
-def killed_after_promotion(world) -> None:
-    """v2 is champion, and its rollout still says 50 %."""
-    world.observe("v2", "v1")
-    step(world, "v2")
-    with pytest.raises(Killed):
-        step(world, "v2", LedgerThatDies(world.ledger, 1, after=True))
-
-
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="the champion in place is looked at by steps only"
-)
-def test_given_killed_after_a_promotion_when_the_window_is_empty_then_the_last_step_is_due(canary):
-    killed_after_promotion(canary)
-    canary.telemetry.windows.clear()
-    due = find_next_step(canary.model, canary.ledger, canary.telemetry)
-    assert isinstance(due, NextStep)
-
-
-@pytest.mark.xfail(
-    strict=True, raises=RefusedError, reason="completing a recorded promotion asks for a verdict"
-)
-def test_given_killed_after_a_promotion_when_the_gates_change_then_the_rollout_still_ends(canary):
-    killed_after_promotion(canary)
-    canary.judge(B, policy="f" * 64)
-    step(canary, "v2")
-    assert phases(canary, "v2")[-1] == ("succeeded", 100)
-
-
-@pytest.mark.xfail(
-    strict=True, raises=RefusedError, reason="the registry is asked first, also for a roll back"
-)
 def test_given_the_registry_was_edited_since_then_a_bad_canary_is_still_rolled_back(canary):
     canary.observe("v2", "v1", errors=50)
     registered = canary.registry._versions[canary.name]
@@ -413,18 +377,13 @@ class LedgerWithAnother(InMemoryLedger):
         super().__init__()
         self._rows, self.act = rows._rows, act
 
-    def append(self, record):
-        if self.act and record.kind == "rollout":
+    def append(self, *records):
+        if self.act and records[0].kind == "rollout":
             act, self.act = self.act, None
             act()
-        return super().append(record)
+        return super().append(*records)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=pytest.fail.Exception,
-    reason="the rows of a rollout are numbered per version, so two can begin at once",
-)
 def test_given_another_version_begins_in_between_then_only_one_rollout_is_begun(first):
     first.add_version(B)
     first.add_version(C)
@@ -441,7 +400,47 @@ def test_given_nothing_due_then_the_reason_is_in_words_and_else_the_step_is_name
 
 
 def test_the_history_of_a_rollout_is_its_states_oldest_first(canary):
-    history = rollout_history(canary.ledger, canary.name, "v2")
+    history = read_rollout_history(canary.ledger, canary.name, "v2")
     assert [state.step for state in history] == [-1, 0]
     assert history[-1] == read_rollout(canary.ledger, canary.name, "v2")
-    assert rollout_history(canary.ledger, canary.name, "v9") == []
+    assert read_rollout_history(canary.ledger, canary.name, "v9") == []
+
+
+class TestRollBack:
+    def roll_back(self, world) -> str:
+        return roll_back(world.model, "told to", world.ledger, world.registry, world.clock)
+
+    def test_given_a_rollout_in_progress_then_it_is_ended(self, canary):
+        said = self.roll_back(canary)
+        assert said == "the rollout of v2 was ended at 10 %"
+        assert phases(canary, "v2")[-1] == ("failed", 0)
+        assert weights(canary) == {"v1": 100}
+        assert canary.aliases() == {"champion": "v1"}
+
+    def test_given_none_in_progress_then_the_champion_before_answers_again(self, canary):
+        canary.observe("v2", "v1")
+        for _ in range(2):
+            step(canary, "v2")
+        said = self.roll_back(canary)
+        assert said == "champion is v1 again, instead of v2"
+        assert weights(canary) == {"v1": 100}
+        assert canary.aliases() == {"champion": "v1"}
+        assert read_champion(canary.ledger, canary.name).reason == "told to"
+
+    def test_given_it_went_back_then_the_version_is_not_rolled_out_again_by_itself(self, canary):
+        canary.observe("v2", "v1")
+        for _ in range(2):
+            step(canary, "v2")
+        self.roll_back(canary)
+        due = find_next_step(canary.model, canary.ledger, canary.telemetry)
+        assert due == "no rollout in progress and no new version"
+
+    def test_given_nothing_to_go_back_to_then_refused(self, first):
+        with pytest.raises(RefusedError, match="no champion before this one"):
+            self.roll_back(first)
+
+
+def test_given_a_champion_trained_later_then_an_earlier_version_is_not_begun_by_itself(first):
+    first.add_version(B, "2013-02-04")
+    due = find_next_step(first.model, first.ledger, first.telemetry)
+    assert due == "no rollout in progress and no new version"

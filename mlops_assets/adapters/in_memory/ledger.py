@@ -17,17 +17,21 @@ class InMemoryLedger:
         self._rows: list[tuple[Record, str]] = []
         self._lock = Lock()
 
-    def append(self, record: Record) -> Record:
-        body = json.dumps(record.body, sort_keys=True)
+    def append(self, *records: Record) -> list[Record]:
         with self._lock:
-            last = self.latest(record.kind, record.model, record.subject)
-            if record.sequence != (last.sequence if last else 0) + 1:
-                raise LedgerConflict(
-                    f"ledger: row {record.sequence} of '{record.subject}' is not next"
-                )
-            row = replace(record, body={}, position=len(self._rows) + 1)
-            self._rows.append((row, body))
-        return replace(row, body=json.loads(body))
+            for record in records:
+                last = self.latest(record.kind, record.model, record.subject)
+                if record.sequence != (last.sequence if last else 0) + 1:
+                    raise LedgerConflict(
+                        f"ledger: row {record.sequence} of '{record.subject}' is not next"
+                    )
+            first = len(self._rows) + 1
+            rows = [
+                (replace(record, body={}, position=first + n), json.dumps(record.body))
+                for n, record in enumerate(records)
+            ]
+            self._rows.extend(rows)
+        return [replace(row, body=json.loads(body)) for row, body in rows]
 
     def latest(self, kind: str, model: str, subject: str | None = None) -> Record | None:
         rows = self.history(kind, model, subject)

@@ -78,9 +78,9 @@ def _build_performance(model: ModelDefinition) -> dg.AssetsDefinition:
         stage.record_performance(model, key, reports, ledger, clock)
         rows = [
             {"version": version, "predictions": r.predictions, "labelled": r.labelled, **r.metrics}
-            for version, r in sorted(reports.items())
+            for version, r in reports.items()
         ]
-        newest = reports[max(reports)].metrics if reports else {}
+        newest = list(reports.values())[-1].metrics if reports else {}
         return dg.MaterializeResult(metadata={"versions": markdown_table(rows), **numbers(newest)})
 
     return performance

@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 
+from mlops_assets.adapters.journal import read_rollout_history
 from mlops_assets.adapters.ports import Clock, Ledger, Registry, Serving, Telemetry
 from mlops_assets.components.assets.wiring import common, key_of
 from mlops_assets.components.definition import ModelDefinition
@@ -41,7 +42,7 @@ def build_deployment(model: ModelDefinition) -> dg.AssetsDefinition:
             )
         except RefusedError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
-        states = stage.rollout_history(ledger, model.name, context.partition_key)
+        states = read_rollout_history(ledger, model.name, context.partition_key)
         return dg.MaterializeResult(metadata=_describe(model, step, states))
 
     return deployment

@@ -60,15 +60,17 @@ def collect_predictions(
 def join_labels(
     model: ModelDefinition, keys: Sequence[str], tables: TableStore
 ) -> dict[str, PerformanceReport]:
-    """Performance per version over the partitions, as far as labels have arrived."""
+    """Performance per version, oldest first, as far as labels have arrived."""
     predictions = tables.read(model.table("predictions"), keys)
     key, label = model.spec.entities.key, model.spec.label
     labels = tables.read(model.table("labels"), keys, columns=[key, label])
     joined = predictions.join(labels, left_on="entity", right_on=key, how="left")
-    return {
-        str(version): measure_performance(rows, label)
+    by_version = {
+        str(version): rows
         for (version,), rows in joined.partition_by("version", as_dict=True).items()
     }
+    oldest_first = sorted(by_version, key=lambda version: int(version.removeprefix("v")))
+    return {version: measure_performance(by_version[version], label) for version in oldest_first}
 
 
 def record_performance(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mlops_assets.adapters.journal import (
+    ROLLOUT,
     read_champion,
     read_rollout,
     sequence_of,
@@ -56,29 +57,51 @@ def step_rollout(
     """Take the version's rollout one decision further.
 
     Applying a step twice is harmless: each state is a ledger row that only one writer can add,
-    and what follows from it (aliases, routing) is applied again on every call. Raises
+    the promotion is written with the last of them, and what follows (aliases, routing) is applied
+    again on every call. Raises
     ``LedgerConflict`` when somebody else moved the rollout since it was read here.
     """
-    promotion = sequence_of(ledger, "promotion", model.name, "champion")
     _begin_once(model, version, ledger, registry, clock)
-    row = ledger.latest("rollout", model.name, version)
-    assert row is not None
-    state = RolloutState(**row.body)
+    after = sequence_of(ledger, "rollout", model.name, ROLLOUT)
+    state = read_rollout(ledger, model.name, version)
+    assert state is not None
     endpoint = serving.ensure_running()
-    decision = _decide(model, state, ledger, serving, telemetry)
+    decision = _decide(model, state, serving, telemetry)
+    promoted = None
     if decision.action in ("advance", "promote"):
         # More traffic needs the verdict; taking traffic away never does.
-        require_verdict(model, state.digest, ledger)
-    moved = apply_decision(state, decision, clock.now())
-    champion = read_champion(ledger, model.name)
-    if decision.action == "promote" and not _serves(champion, state):
-        # The promotion is written first: killed in between, the next call finds the champion
-        # in place and completes the rollout, never the other way round.
+        _require_release(model, version, ledger, registry)
+    if decision.action == "promote":
         promoted = Champion(version, state.digest, state.train_as_of, decision.reason)
-        write_champion(ledger, model.name, promoted, clock.now(), after=promotion)
-    write_rollout(ledger, model.name, moved, clock.now(), after=row.sequence)
+    moved = apply_decision(state, decision, clock.now())
+    if moved != state:
+        write_rollout(ledger, model.name, moved, clock.now(), after=after, promoted=promoted)
     _apply_aliases(model, moved, ledger, registry)
     return RolloutStep(decision, moved, endpoint)
+
+
+def roll_back(
+    model: ModelDefinition, reason: str, ledger: Ledger, registry: Registry, clock: Clock
+) -> str:
+    """End the rollout in progress, or go back to the champion before; says which was done.
+
+    Raises ``RefusedError`` when there is nothing to go back to.
+    """
+    after = sequence_of(ledger, "rollout", model.name, ROLLOUT)
+    state = read_rollout(ledger, model.name)
+    if state and state.active:
+        ended = apply_decision(state, RolloutDecision("roll_back", 0, reason), clock.now())
+        write_rollout(ledger, model.name, ended, clock.now(), after=after)
+        _apply_aliases(model, ended, ledger, registry)
+        return f"the rollout of {state.version} was ended at {state.weight} %"
+    served = [Champion(**row.body) for row in ledger.history("promotion", model.name, "champion")]
+    earlier = [champion for champion in served if champion.version != served[-1].version]
+    if not earlier:
+        raise RefusedError(f"{model.name}: no rollout in progress and no champion before this one")
+    back = replace(earlier[-1], reason=reason)
+    write_champion(ledger, model.name, back, clock.now())
+    registry.set_alias(model.name, "champion", back.version)
+    return f"champion is {back.version} again, instead of {served[-1].version}"
 
 
 def find_next_step(model: ModelDefinition, ledger: Ledger, telemetry: Telemetry) -> NextStep | str:
@@ -101,15 +124,29 @@ def find_next_step(model: ModelDefinition, ledger: Ledger, telemetry: Telemetry)
     return NextStep(waiting, f"{waiting}/begin", f"{waiting} passed its gates")
 
 
-def rollout_history(ledger: Ledger, model: str, version: str) -> list[RolloutState]:
-    """Every recorded state of a version's rollout, oldest first."""
-    return [RolloutState(**row.body) for row in ledger.history("rollout", model, version)]
-
-
 def _begin_once(
     model: ModelDefinition, version: str, ledger: Ledger, registry: Registry, clock: Clock
 ) -> None:
     """Record the first state of the version's rollout if it has none; verifies the verdict."""
+    after = sequence_of(ledger, "rollout", model.name, ROLLOUT)
+    if read_rollout(ledger, model.name, version) is not None:
+        return
+    digest, as_of = _require_release(model, version, ledger, registry)
+    latest = read_rollout(ledger, model.name)
+    if latest and latest.active:
+        raise RefusedError(
+            f"{model.name}: {latest.version} is being rolled out ({latest.weight} %); "
+            f"{version} has to wait until that has ended"
+        )
+    champion = read_champion(ledger, model.name)
+    begun = begin_rollout(version, digest, as_of, champion, clock.now())
+    write_rollout(ledger, model.name, begun, clock.now(), after=after)
+
+
+def _require_release(
+    model: ModelDefinition, version: str, ledger: Ledger, registry: Registry
+) -> tuple[str, str]:
+    """The digest and training date of a version that may get traffic. Raises ``RefusedError``."""
     try:
         known = registry.get(model.name, version)
     except KeyError as error:
@@ -120,42 +157,21 @@ def _begin_once(
             f"{model.name} {version}: the registry's digest is not the recorded one; "
             "it was registered or edited by other hands, train and register it again"
         )
-    if read_rollout(ledger, model.name, version) is not None:
-        return
     require_verdict(model, known.digest, ledger)
-    latest = read_rollout(ledger, model.name)
-    if latest and latest.active:
-        raise RefusedError(
-            f"{model.name}: {latest.version} is being rolled out ({latest.weight} %); "
-            f"{version} has to wait until that has ended"
-        )
-    champion = read_champion(ledger, model.name)
-    as_of = recorded.body["train_as_of"]
-    begun = begin_rollout(version, known.digest, as_of, champion, clock.now())
-    write_rollout(ledger, model.name, begun, clock.now(), after=0)
+    return known.digest, str(recorded.body["train_as_of"])
 
 
 def _decide(
-    model: ModelDefinition,
-    state: RolloutState,
-    ledger: Ledger,
-    serving: Serving,
-    telemetry: Telemetry,
+    model: ModelDefinition, state: RolloutState, serving: Serving, telemetry: Telemetry
 ) -> RolloutDecision:
     """What to do next with the rollout as it stands."""
     policy = model.spec.rollout
-    if state.active and _serves(read_champion(ledger, model.name), state):
-        return RolloutDecision("promote", 100, "its promotion is recorded already")
     if state.phase != "initializing":
         return decide_next(state, _window(model, state, telemetry), policy)
     if serving.wait_until_ready(model.name, state.version, policy.ready_timeout):
         return decide_next(state, None, policy)
     reason = f"the endpoint did not load {state.version} within {policy.ready_timeout:g} s"
     return RolloutDecision("roll_back", 0, reason)
-
-
-def _serves(champion: Champion | None, state: RolloutState) -> bool:
-    return champion is not None and champion.digest == state.digest
 
 
 def _window(model: ModelDefinition, state: RolloutState, telemetry: Telemetry) -> Window | None:
@@ -166,9 +182,13 @@ def _window(model: ModelDefinition, state: RolloutState, telemetry: Telemetry) -
 
 
 def _waiting_version(model: ModelDefinition, ledger: Ledger) -> str | None:
-    """The newest version, if it has passed its gates and was never rolled out."""
-    newest = ledger.latest("version", model.name)
-    if newest is None or ledger.latest("rollout", model.name, newest.subject):
+    """The newest version, if it passed its gates, was trained later than the champion, and was
+    never rolled out.
+    """
+    newest, champion = ledger.latest("version", model.name), read_champion(ledger, model.name)
+    if newest is None or read_rollout(ledger, model.name, newest.subject):
+        return None
+    if champion and newest.body["train_as_of"] <= champion.train_as_of:
         return None
     try:
         require_verdict(model, newest.body["digest"], ledger)

@@ -210,8 +210,18 @@ def evaluate(
     report = _measure(model, trained.digest, split, files)
     champion = read_champion(ledger, model.name)
     other = champion.digest if champion and champion.digest != trained.digest else None
-    champion_report = _measure(model, other, split, files) if other else None
-    gates = judge_gates(report, champion_report, model.spec.gates)
+    # A champion trained later was fitted on these very rows: comparing would flatter it, and a
+    # backtest of an earlier partition is no reason to replace it.
+    later = champion and other and champion.train_as_of > as_of
+    champion_report = _measure(model, other, split, files) if other and not later else None
+    gates = judge_gates(
+        report,
+        champion_report,
+        model.spec.gates,
+        incomparable=f"{champion.version} was trained later, as of {champion.train_as_of}"
+        if champion and later
+        else None,
+    )
     verdict = combine("may_become_challenger", gates) if gates else _ungated()
     write_once(ledger, "evaluation", model.name, trained.digest, asdict(report), clock.now())
     body = {
@@ -239,7 +249,7 @@ def register(
     tags = {"train_as_of": as_of, "training_set": trained.training_set, "verdict": "passed"}
     version = registry.register(model.name, trained.digest, trained.model_uri, tags)
     champion = read_champion(ledger, model.name)
-    if champion is None or champion.digest != trained.digest:
+    if champion is None or champion.train_as_of < as_of:
         registry.set_alias(model.name, "challenger", version.version)
     body = {"digest": trained.digest, "train_as_of": as_of, "uri": version.uri}
     write_once(ledger, "version", model.name, version.version, body, clock.now())

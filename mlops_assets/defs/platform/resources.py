@@ -1,4 +1,4 @@
-"""Which adapter plays which role; the only file that reads the environment."""
+"""Which adapter plays which role; the only file that gives the environment a meaning."""
 
 from __future__ import annotations
 
@@ -61,21 +61,30 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         "MLFLOW_TRACKING_URI": f"sqlite:///{state / 'mlflow' / 'mlflow.db'}",
         "MLOPS_ASSETS_TABLES": str(state / "tables"),
     }
-    missing = [name for name in defaults if name not in environment]
+    missing = [name for name in defaults if not environment.get(name)]
     if profile == "production" and missing:
         raise SpecError(f"MLOPS_ASSETS_PROFILE=production needs {', '.join(missing)}")
-    values = {**defaults, **environment}
-    mlflow_port = environment.get("MLOPS_ASSETS_MLFLOW_PORT", "5000")
+    values = {name: environment.get(name) or default for name, default in defaults.items()}
+    mlflow_port = _port(environment, "MLOPS_ASSETS_MLFLOW_PORT", 5000)
     tracking = values["MLFLOW_TRACKING_URI"]
     return Settings(
         state=state,
         ledger=values["MLOPS_ASSETS_LEDGER_URL"],
         tracking=tracking,
-        tracking_ui=tracking if "http" in tracking else f"http://127.0.0.1:{mlflow_port}",
+        tracking_ui=tracking
+        if tracking.startswith(("http://", "https://"))
+        else f"http://127.0.0.1:{mlflow_port}",
         tables=values["MLOPS_ASSETS_TABLES"],
-        serving_port=int(environment.get("MLOPS_ASSETS_SERVING_PORT", "8080")),
+        serving_port=_port(environment, "MLOPS_ASSETS_SERVING_PORT", 8080),
         alert_urls=tuple(environment.get("MLOPS_ASSETS_ALERT_URLS", "").split()),
     )
+
+
+def _port(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name) or str(default)
+    if not (text.isdecimal() and 0 < int(text) < 65536):
+        raise SpecError(f"{name}: got '{text}', a port from 1 to 65535 is needed")
+    return int(text)
 
 
 def build_resources(settings: Settings) -> dict[str, Any]:
