@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -14,7 +15,8 @@ from pydantic_core import CoreSchema
 from mlops_assets.components.assets import build_assets
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.jobs import build_jobs
-from mlops_assets.components.reading import read_spec
+from mlops_assets.components.reading import read_spec, refuse_repeated_keys
+from mlops_assets.components.scaffolder import ModelScaffolder
 from mlops_assets.components.schedules import build_schedules
 from mlops_assets.components.sensors import build_sensors
 from mlops_assets.components.specs import LifecycleSpec
@@ -32,6 +34,7 @@ class LifecycleAttributes(RootModel[dict[str, Any]]):
         return handler(LifecycleSpec.__pydantic_core_schema__)
 
 
+@dg.scaffold_with(ModelScaffolder)
 @dataclass(frozen=True)
 class ModelLifecycleComponent(dg.Component):
     """The life of one model as assets: raw rows, features, training, gates, registry, rollout,
@@ -55,12 +58,15 @@ class ModelLifecycleComponent(dg.Component):
         folder = context.path if context.path.is_dir() else context.path.parent
         tree = resolution.source_position_tree
 
+        if tree is not None:
+            refuse_repeated_keys(Path(tree.position.filename))
+
         def locate(path: tuple[str | int, ...]) -> str:
             if tree is None:
                 return str(folder / "defs.yaml")
             return str(tree.lookup_closest_and_path(["attributes", *path], trace=None)[0])
 
-        attributes_read = _resolved(written, resolution.resolve_value)
+        attributes_read = _resolved(written, resolution, ("attributes",))
         spec = read_spec(attributes_read, folder, locate)
         module = context.defs_relative_module_name(folder / "model.py")
         return cls(ModelDefinition(spec, module, folder))
@@ -75,13 +81,16 @@ class ModelLifecycleComponent(dg.Component):
         )
 
 
-def _resolved(value: Any, resolve: Callable[[str], Any]) -> Any:
+def _resolved(value: Any, context: dg.ResolutionContext, path: tuple[str | int, ...]) -> Any:
     """The value with its ``{{ templates }}`` filled in.
 
     Most texts are none, and filling in each one costs more than reading the rest of the file.
     """
     if isinstance(value, dict):
-        return {key: _resolved(inner, resolve) for key, inner in value.items()}
+        return {key: _resolved(inner, context, (*path, key)) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_resolved(inner, resolve) for inner in value]
-    return resolve(value) if isinstance(value, str) and "{{" in value else value
+        return [_resolved(inner, context, (*path, index)) for index, inner in enumerate(value)]
+    if not (isinstance(value, str) and "{{" in value):
+        return value
+    # A context that knows the path names the line of a template that means nothing.
+    return reduce(dg.ResolutionContext.at_path, path, context).resolve_value(value)

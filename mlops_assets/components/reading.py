@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import re
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import BaseModel, ValidationError
 
-from mlops_assets.components.specs import Complaint, LifecycleSpec, find_complaints
+from mlops_assets.components.specs import (
+    Complaint,
+    LifecycleSpec,
+    find_source_complaints,
+    say_unknown,
+)
 from mlops_assets.lifecycle.errors import SpecError, did_you_mean
+
+TAKEN = (
+    *("predicted_at", "known_at", "moment", "day", "partition", "request_id", "row", "version"),
+    *("digest", "arm", "received_at", "entity", "time", "probability", "milliseconds", "model"),
+    "routed",
+)
+"""Columns of the tables that keep features and predictions: no feature can be named like one."""
 
 Locate = Callable[[tuple[str | int, ...]], str]
 """From a path in the YAML to ``file:line``."""
@@ -28,10 +42,40 @@ def read_spec(attributes: Any, folder: Path, locate: Locate) -> LifecycleSpec:
     except ValidationError as error:
         raise _refusal(map(_complaint, error.errors()), locate) from None
     functions = read_functions(folder)
-    complaints = list(find_complaints(spec, functions))
+    complaints = [*find_complaints(spec), *_function_complaints(spec, functions)]
     if complaints:
         raise _refusal(complaints, locate)
     return spec
+
+
+def refuse_repeated_keys(file: Path) -> None:
+    """Refuse a key written twice in one section: YAML takes the last and says nothing.
+
+    Raises ``SpecError`` listing each later one as ``file:line: key: rule``.
+    """
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # not everywhere, but ten times faster
+    said = [
+        f"{file}:{again}: {'.'.join(path[1:] or path)}: written twice, first in line {first}"
+        for document in yaml.compose_all(file.read_text(), loader)
+        for path, first, again in _repeated_keys(document, ())
+    ]
+    if said:
+        raise SpecError("\n".join(said))
+
+
+def _repeated_keys(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int, int]]:
+    """Each key its section has already: where it stands, the line of the first and its own."""
+    if isinstance(node, yaml.SequenceNode):
+        for index, inner in enumerate(node.value):
+            yield from _repeated_keys(inner, (*path, str(index)))
+    elif isinstance(node, yaml.MappingNode):
+        lines: dict[tuple[str, str], int] = {}
+        for key, inner in node.value:
+            name, line = (key.tag, str(key.value)), key.start_mark.line + 1
+            if name in lines:
+                yield (*path, name[1]), lines[name], line
+            lines.setdefault(name, line)
+            yield from _repeated_keys(inner, (*path, name[1]))
 
 
 def read_functions(folder: Path) -> dict[str, int]:
@@ -57,6 +101,74 @@ def read_functions(folder: Path) -> dict[str, int]:
     return {node.name: node.lineno for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
+def find_complaints(spec: LifecycleSpec) -> Iterator[Complaint]:
+    """What only shows when the sections are read together."""
+    for name, source in spec.sources.items():
+        yield from find_source_complaints(("sources", name), source)
+    yield from _entity_complaints(spec)
+    yield from _feature_complaints(spec)
+    yield from _choice_complaints(spec)
+
+
+def _entity_complaints(spec: LifecycleSpec) -> Iterator[Complaint]:
+    source = spec.sources.get(spec.entities.source)
+    if source is None:
+        yield ("entities", "source"), say_unknown("source", spec.entities.source, spec.sources)
+        return
+    if not source.partitioned_by:
+        yield ("entities", "source"), f"source '{spec.entities.source}' has to be partitioned"
+    for name in spec.entities.outcomes:
+        if name not in source.columns:
+            yield ("entities", "outcomes"), say_unknown("column", name, source.columns)
+
+
+def _feature_complaints(spec: LifecycleSpec) -> Iterator[Complaint]:
+    features = {
+        ("features", kind, index): name
+        for kind in ("categorical", "numeric")
+        for index, name in enumerate(getattr(spec.features, kind))
+    }
+    taken = list(dict.fromkeys([spec.entities.key, spec.entities.time, *TAKEN]))
+    if not features:
+        yield ("features",), "name at least one categorical or numeric feature"
+    seen: set[str] = set()
+    for path, name in features.items():
+        if name in seen:
+            yield path, f"feature '{name}' is named twice"
+        if name == spec.label:
+            yield path, f"the label '{name}' cannot be a feature"
+        elif name in taken:
+            yield path, f"'{name}' cannot be a feature, taken are {', '.join(taken)}"
+        seen.add(name)
+
+
+def _choice_complaints(spec: LifecycleSpec) -> Iterator[Complaint]:
+    """Features that other sections name."""
+    features = [*spec.features.categorical, *spec.features.numeric]
+    chosen = {("evaluation", "slices"): spec.evaluation.slices}
+    chosen["monitoring", "ignore"] = spec.monitoring.ignore
+    for path, names in chosen.items():
+        for index, name in enumerate(names):
+            if name not in features:
+                yield (*path, index), say_unknown("feature", name, features)
+    if features and set(features) <= set(spec.monitoring.ignore):
+        yield ("monitoring", "ignore"), "names every feature, so none is left to watch"
+
+
+def _function_complaints(spec: LifecycleSpec, functions: Mapping[str, int]) -> Iterator[Complaint]:
+    offered = sorted(name for name in functions if not name.startswith("_"))
+    wanted = {
+        ("entities",): "build_entities",
+        ("label",): "build_labels",
+        ("features",): "build_features",
+        ("training", "estimator"): spec.training.estimator,
+    }
+    for path, name in wanted.items():
+        if name not in functions:
+            has = f"{', '.join(offered) or 'none'}{did_you_mean(name, offered)}"
+            yield path, f"model.py has no function '{name}', it has {has}"
+
+
 def _refusal(complaints: Iterable[Complaint], locate: Locate) -> SpecError:
     lines = [
         f"{locate(path)}: {'.'.join(str(part) for part in path) or 'attributes'}: {message}"
@@ -76,13 +188,27 @@ def _complaint(error: Any) -> Complaint:
         case "missing" | "missing_argument":
             return path[:-1], f"key '{path[-1]}' is missing"
         case "value_error":
-            return path, str(error["ctx"]["error"])
+            said = str(error["ctx"]["error"])
+            return path + _key_meant(said, error["input"]), said
         case "literal_error":
             hint = did_you_mean(str(error["input"]), _quoted(error["ctx"]["expected"]))
             return path, f"got {error['input']!r}, allowed are {error['ctx']['expected']}{hint}"
         case _:
             said = error["msg"][0].lower() + error["msg"][1:]
             return path, f"{said}, got {error['input']!r}"
+
+
+def _key_meant(said: str, section: Any) -> tuple[str, ...]:
+    """The key that a complaint about a whole section is about, as far as it is written there: the
+    one that holds the name in quotes, or the first word that is a key.
+    """
+    if not isinstance(section, Mapping):
+        return ()
+    for name in _quoted(said):
+        for key, inner in section.items():
+            if isinstance(inner, Mapping) and name in inner:
+                return (key, name)
+    return tuple(word for word in re.findall(r"\w+", said) if word in section)[:1]
 
 
 def allowed_keys(path: tuple[str | int, ...]) -> list[str]:

@@ -15,7 +15,7 @@ def build_schedules(model: ModelDefinition, jobs: ModelJobs) -> list[dg.Schedule
     @dg.schedule(
         name=f"{model.name}__ingest_schedule",
         job=jobs.ingest,
-        cron_schedule=spec.cron,
+        cron_schedule=spec.cron_for(model.calendar),
         execution_timezone=spec.timezone,
         default_status=dg.DefaultScheduleStatus(spec.default_status),
         description="Ingests, as one run, the partitions that have ended and are not there.",

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 
 from mlops_assets.lifecycle.calendar import Calendar
 from mlops_assets.lifecycle.errors import did_you_mean
@@ -41,6 +48,8 @@ for _policy in POLICIES:
     # Lifecycle values know nothing of pydantic; read from YAML they refuse keys they do not have.
     _policy.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[attr-defined]
 
+_CRONS = {"daily": "0 6 * * *", "weekly": "0 6 * * 1", "monthly": "0 6 1 * *"}
+
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Path = tuple[str | int, ...]
 Complaint = tuple[Path, str]
@@ -54,6 +63,40 @@ def expand_column(value: Any) -> Any:
     return value
 
 
+def require_owner(owner: str) -> str:
+    """A team or an e-mail address, as Dagster shows them."""
+    if not re.fullmatch(r"team:[\w-]+|\w[\w.%+-]*@[\w.-]+\.[a-zA-Z]{2,7}", owner, re.ASCII):
+        allowed = "team:NAME (letters, digits, - and _) or an e-mail address"
+        raise ValueError(f"'{owner}' is no owner, allowed are {allowed}")
+    return owner
+
+
+def require_cron(cron: str) -> str:
+    """A cron expression that Dagster runs by."""
+    if not _runs_by(cron, "UTC"):
+        raise ValueError(f"'{cron}' is no cron expression of five fields, such as '0 6 * * 1'")
+    return cron
+
+
+def require_timezone(timezone: str) -> str:
+    """A time zone that Dagster runs by."""
+    if not _runs_by("0 6 * * 1", timezone):
+        raise ValueError(f"unknown timezone '{timezone}', use a name like Europe/Berlin or UTC")
+    return timezone
+
+
+def _runs_by(cron: str, timezone: str) -> bool:
+    import dagster as dg
+
+    try:
+        dg.ScheduleDefinition(
+            "asked", job_name="asked", cron_schedule=cron, execution_timezone=timezone
+        )
+    except dg.DagsterInvalidDefinitionError:
+        return False
+    return True
+
+
 class Section(BaseModel):
     """A part of ``defs.yaml``: unknown keys are refused, values are frozen."""
 
@@ -64,8 +107,9 @@ class SourceSpec(Section):
     """One raw table; see ``lifecycle.sources.Source``."""
 
     path: str = Field(
+        min_length=1,
         description="package:NAME/FILE, absolute, or relative to defs.yaml; "
-        "{partition} stands for the partition key"
+        "{partition} stands for the partition key",
     )
     key: tuple[str, ...] = Field(min_length=1, description="columns that identify a row")
     columns: dict[
@@ -112,9 +156,15 @@ class EvaluationSpec(Section):
 class ScheduleSpec(Section):
     """When a job runs by the clock."""
 
-    cron: str = "0 6 * * 1"
-    timezone: str = "UTC"
+    cron: Annotated[str, AfterValidator(require_cron)] | None = Field(
+        None, description="five fields; without it at six, on the day after a partition has ended"
+    )
+    timezone: Annotated[str, AfterValidator(require_timezone)] = "UTC"
     default_status: Literal["RUNNING", "STOPPED"] = "STOPPED"
+
+    def cron_for(self, calendar: Calendar) -> str:
+        """The cron expression, by default once per partition of the calendar."""
+        return _CRONS[calendar.cadence] if self.cron is None else self.cron
 
 
 class SensorSpec(Section):
@@ -144,7 +194,9 @@ class LifecycleSpec(Section):
 
     name: Name = Field(description="prefix of all asset keys and name of the registered model")
     description: str = ""
-    owners: tuple[str, ...] = Field((), description="team:NAME or an e-mail address")
+    owners: tuple[Annotated[str, AfterValidator(require_owner)], ...] = Field(
+        (), description="team:NAME or an e-mail address"
+    )
     calendar: Calendar
     sources: dict[Name, SourceSpec] = Field(min_length=1)
     entities: EntityPolicy
@@ -162,40 +214,13 @@ class LifecycleSpec(Section):
     sensors: SensorsSpec = SensorsSpec()
 
 
-def find_complaints(spec: LifecycleSpec, functions: Mapping[str, int]) -> Iterator[Complaint]:
-    """What only shows when sections, and the functions of ``model.py``, are read together."""
-    for name, source in spec.sources.items():
-        yield from _source_complaints(("sources", name), source)
-    yield from _entity_complaints(spec)
-    yield from _feature_complaints(spec)
-    wanted = {
-        ("entities",): "build_entities",
-        ("label",): "build_labels",
-        ("features",): "build_features",
-        ("training", "estimator"): spec.training.estimator,
-    }
-    for path, function in wanted.items():
-        if function not in functions:
-            yield (
-                path,
-                (
-                    f"model.py has no function '{function}', it has "
-                    f"{', '.join(sorted(functions)) or 'none'}{did_you_mean(function, functions)}"
-                ),
-            )
-
-
-def _source_complaints(path: Path, source: SourceSpec) -> Iterator[Complaint]:
-    named = {"key": source.key, "partitioned_by": source.partitioned_by}
-    named["time"] = (source.time,) if source.time else ()
-    for key, names in named.items():
-        for name in names:
-            if name not in source.columns:
-                yield (*path, key), _unknown("column", name, source.columns)
+def find_source_complaints(path: Path, source: SourceSpec) -> Iterator[Complaint]:
+    """What is wrong within one source."""
+    yield from _column_complaints(path, source)
     for rule, expression in source.rules.items():
         for name in columns_in_sql(expression):
             if name not in source.columns:
-                yield (*path, "rules", rule), _unknown("column", name, source.columns)
+                yield (*path, "rules", rule), say_unknown("column", name, source.columns)
     if len(source.partitioned_by) not in (0, 1, 3):
         yield (
             (*path, "partitioned_by"),
@@ -208,66 +233,41 @@ def _source_complaints(path: Path, source: SourceSpec) -> Iterator[Complaint]:
         yield (*path, "path"), "has {partition}, so partitioned_by has to name the date column"
 
 
-def _entity_complaints(spec: LifecycleSpec) -> Iterator[Complaint]:
-    source = spec.sources.get(spec.entities.source)
-    if source is None:
-        yield ("entities", "source"), _unknown("source", spec.entities.source, spec.sources)
-        return
-    if not source.partitioned_by:
-        yield ("entities", "source"), f"source '{spec.entities.source}' has to be partitioned"
-    for name in spec.entities.outcomes:
+def _column_complaints(path: Path, source: SourceSpec) -> Iterator[Complaint]:
+    time = (source.time,) if source.time else ()
+    named = {"key": source.key, "partitioned_by": source.partitioned_by, "time": time}
+    dates = ["date", "datetime"]
+    by = {1: dates, 3: ["int"]}.get(len(source.partitioned_by), [])
+    types = {"key": [], "partitioned_by": by, "time": dates}
+    for key, name in ((key, name) for key, names in named.items() for name in dict.fromkeys(names)):
         if name not in source.columns:
-            yield ("entities", "outcomes"), _unknown("column", name, source.columns)
+            yield (*path, key), say_unknown("column", name, source.columns)
+        elif types[key] and (kind := source.columns[name].type) not in types[key]:
+            yield (*path, key), f"column '{name}' has to be {' or '.join(types[key])}, it is {kind}"
+        if named[key].count(name) > 1:
+            yield (*path, key), f"column '{name}' is named twice"
 
 
-def _feature_complaints(spec: LifecycleSpec) -> Iterator[Complaint]:
-    names = [*spec.features.categorical, *spec.features.numeric]
-    if not names:
-        yield ("features",), "name at least one categorical or numeric feature"
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        yield ("features",), f"feature '{name}' is named twice"
-    for name in spec.evaluation.slices:
-        if name not in names:
-            yield ("evaluation", "slices"), _unknown("feature", name, names)
-    if spec.label in names:
-        yield ("features",), f"the label '{spec.label}' cannot be a feature"
-
-
-_SQL_WORDS = frozenset(
-    [
-        "and",
-        "or",
-        "not",
-        "in",
-        "is",
-        "null",
-        "between",
-        "like",
-        "true",
-        "false",
-        "case",
-        "when",
-        "then",
-        "else",
-        "end",
-        "as",
-        "cast",
-        "int",
-        "double",
-        "float",
-        "varchar",
-        "date",
-        "interval",
-    ]
+_TEXTS_AND_TYPES = re.compile(
+    r"(\w+\s*)?'[^']*'"  # the word of SQL before a text goes with it: date, interval, escape
+    r"|\bas\s+[\w\s]+|::\s*\w+( precision| varying| unsigned| with(out)? time zone)?"
+    r"|\bextract\s*\(\s*\w+",
+    re.IGNORECASE,
+)
+_SQL_WORDS = re.compile(
+    "and|or|xor|not|in|is|null|between|i?like|rlike|regexp|escape|exists|distinct|from|for|to|"
+    "true|false|case|when|then|else|end|both|leading|trailing",
+    re.IGNORECASE,
 )
 
 
 def columns_in_sql(expression: str) -> list[str]:
-    """The column names in an SQL expression: words that are no keyword, function or text."""
-    bare = re.sub(r"'[^']*'", " ", expression)
-    words = re.findall(r"[A-Za-z_]\w*(?!\w)(?!\s*\()", bare)
-    return [word for word in dict.fromkeys(words) if word.lower() not in _SQL_WORDS]
+    """The column names in an SQL expression: words that are no keyword, type, function or text."""
+    bare = _TEXTS_AND_TYPES.sub(" , ", expression)
+    words = re.findall(r"(?<![\w.])[A-Za-z_]\w*(?!\w)(?!\s*\()", bare)
+    return [word for word in dict.fromkeys(words) if not _SQL_WORDS.fullmatch(word)]
 
 
-def _unknown(what: str, name: str, allowed: Any) -> str:
+def say_unknown(what: str, name: str, allowed: Any) -> str:
+    """That nothing is called so, what there is, and what is close."""
     return f"unknown {what} '{name}', allowed are {', '.join(allowed)}{did_you_mean(name, allowed)}"

@@ -14,14 +14,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mlops_assets.lifecycle.errors import FeatureError
+from mlops_assets.lifecycle.point_in_time import KNOWN_AT, PREDICTED_AT
 from mlops_assets.lifecycle.training import Feature, cast_features
 from mlops_assets.lifecycle.verdicts import Verdict
 
 if TYPE_CHECKING:
     import polars as pl
-
-PREDICTED_AT = "predicted_at"
-KNOWN_AT = "known_at"
 
 
 @dataclass(frozen=True)
@@ -148,20 +146,30 @@ def find_leaks(
     Empty when the features know only the past. Rows predicted later belong to the future (see
     ``FeatureInputs.known_by``); rows are compared by key.
     """
-    import polars as pl
+    past = build_feature_rows(build_features, inputs.known_by(cut), features, policy)
+    return count_changes(built, past, features, policy)
 
-    after = build_feature_rows(build_features, inputs.known_by(cut), features, policy)
-    before = after.select(policy.key).join(
-        built.filter(pl.col(PREDICTED_AT) <= cut),
-        on=policy.key,
-        how="left",
-        maintain_order="left",
-    )
+
+def count_changes(
+    built: pl.DataFrame, again: pl.DataFrame, features: Sequence[Feature], policy: EntityPolicy
+) -> dict[str, int]:
+    """For each feature that differs, in how many of the rows of ``again`` it does, by key."""
+    before = again.select(policy.key).join(built, on=policy.key, how="left", maintain_order="left")
     changes = {
-        feature.name: int(before[feature.name].ne_missing(after[feature.name]).sum())
+        feature.name: int(before[feature.name].ne_missing(again[feature.name]).sum())
         for feature in features
     }
     return {name: count for name, count in changes.items() if count}
+
+
+def judge_lookback(changes: Mapping[str, int], lookback: int) -> Verdict:
+    """Whether one more partition of history leaves the features as they are."""
+    name = "lookback_is_long_enough"
+    if changes:
+        said = ", ".join(f"{feature} in {count} rows" for feature, count in changes.items())
+        reason = f"with {lookback + 1} partitions of history instead of {lookback}: {said} change"
+        return Verdict(name, "failed", f"{reason}; raise entities.lookback", dict(changes))
+    return Verdict(name, "passed", f"more history than {lookback} partitions changes nothing")
 
 
 def judge_leaks(leaks: Mapping[str, int], cut: datetime, rows: int) -> Verdict:
@@ -180,74 +188,6 @@ def judge_leaks(leaks: Mapping[str, int], cut: datetime, rows: int) -> Verdict:
         "passed",
         f"{rows} rows predicted by {cut:%Y-%m-%d %H:%M} UTC are the same without what came after",
         {"rows": rows},
-    )
-
-
-def rolling_rate(
-    entities: pl.DataFrame,
-    history: pl.DataFrame,
-    *,
-    label: str,
-    by: Sequence[str],
-    window: timedelta,
-) -> pl.Series:
-    """The share of positive labels per group among those that became known in the ``window``
-    up to ``predicted_at``; null where none did. One value per entity, in order.
-
-    Counts are differences of cumulative counts, so a value does not depend on how much more
-    history is passed in, and nothing that became known later can touch it.
-    """
-    import polars as pl
-
-    known = (
-        history.filter(pl.col(label).is_not_null())
-        .sort(KNOWN_AT)
-        .select(
-            *by,
-            KNOWN_AT,
-            pl.col(label).cast(pl.Int64).cum_sum().over(by).alias("__positives"),
-            pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over(by).alias("__seen"),
-        )
-    )
-    asked = entities.select(*by, __upto=PREDICTED_AT).with_row_index("__row").sort("__upto")
-    begins = asked.with_columns(pl.col("__upto") - window)
-    counts = [
-        moments.sort("__upto")
-        .join_asof(known, left_on="__upto", right_on=KNOWN_AT, by=list(by), check_sortedness=False)
-        .sort("__row")
-        .select(pl.col("__positives", "__seen").fill_null(0))
-        for moments in (asked, begins)
-    ]
-    inside = counts[0] - counts[1]
-    return inside.select(
-        pl.when(pl.col("__seen") > 0).then(pl.col("__positives") / pl.col("__seen"))
-    ).to_series()
-
-
-def latest_known(
-    entities: pl.DataFrame,
-    table: pl.DataFrame,
-    *,
-    by: Sequence[str],
-    time: str,
-    tolerance: timedelta,
-) -> pl.DataFrame:
-    """Entities joined with the last row of ``table`` per group known by ``predicted_at``,
-    not older than ``tolerance``; nulls where there is none. Rows keep their order.
-    """
-    return (
-        entities.with_row_index("__row")
-        .sort(PREDICTED_AT)
-        .join_asof(
-            table.sort(time),
-            left_on=PREDICTED_AT,
-            right_on=time,
-            by=list(by),
-            tolerance=tolerance,
-            check_sortedness=False,
-        )
-        .sort("__row")
-        .drop("__row")
     )
 
 

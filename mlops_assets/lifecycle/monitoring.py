@@ -39,6 +39,7 @@ class DriftPolicy:
     ``minimum_rows`` and ``minimum_days``: less than this on either side is inconclusive, and so
     are too few days to ever fall below ``false_discovery_rate``.
     ``reference``: how many partitions before the training date are the reference.
+    ``ignore``: features left out of the drift share, such as seasons.
     """
 
     false_discovery_rate: float = 0.05
@@ -49,12 +50,16 @@ class DriftPolicy:
     reference: int = 8
     permutations: int = 400
     seed: int = 7
+    ignore: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("false_discovery_rate", "minimum_effect", "drift_share"):
             value = getattr(self, name)
             if not 0 < value <= 1:
                 raise ValueError(f"{name} must lie in (0, 1], got {value}")
+        for name in ("minimum_rows", "minimum_days", "reference", "permutations"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,7 @@ def measure_drift(
     if few:
         verdict = Verdict("reference_still_holds", "inconclusive", few)
         return DriftReport((), 0.0, verdict, reference.height, current.height)
+    features = [feature for feature in features if feature.name not in policy.ignore]
     tested = [
         (feature, *_test_column(reference, current, feature, policy, day)) for feature in features
     ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mlops_assets.lifecycle.digests import digest_value
 from mlops_assets.lifecycle.errors import TrainingError
-from mlops_assets.lifecycle.features import KNOWN_AT, PREDICTED_AT
+from mlops_assets.lifecycle.point_in_time import KNOWN_AT, PREDICTED_AT
 from mlops_assets.lifecycle.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class SplitPolicy:
 class TrainingSet:
     """Which rows a model is fitted and tested on; the digest names exactly these.
 
-    Fitting sees labels known before ``fit_until``, testing those known before ``test_until``
+    Fitting sees labels known by ``fit_until``, testing those known by ``test_until``
     (ISO 8601, UTC). ``versions`` are the versions of the tables the rows come from.
     """
 
@@ -130,8 +130,8 @@ def split_rows(
 ) -> Split:
     """Join features with labels and cut by time; rows without a label are left out.
 
-    Each part holds rows predicted within it whose label was known before it ended, so nothing
-    that is fitted on had to wait for the future.
+    Each part holds rows predicted before it ended whose label was known by then, so nothing that
+    is fitted on had to wait for the future.
     """
     import polars as pl
 
@@ -149,12 +149,12 @@ def split_rows(
         )
     )
     predicted, known = pl.col(PREDICTED_AT), pl.col(KNOWN_AT)
-    fit = labelled.filter(known < fit_until)
+    fit = labelled.filter((known <= fit_until) & (predicted < fit_until))
     return Split(
         fit=fit,
-        tuning=fit.filter(known < validation_from),
+        tuning=fit.filter((known <= validation_from) & (predicted < validation_from)),
         validation=fit.filter(predicted >= validation_from),
-        test=labelled.filter((predicted >= fit_until) & (known < test_until)),
+        test=labelled.filter((predicted >= fit_until) & (known <= test_until)),
     )
 
 
@@ -170,7 +170,7 @@ def judge_split(split: Split) -> Verdict:
     last_known, first_tested = split.fit[KNOWN_AT].max(), split.test[PREDICTED_AT].min()
     assert isinstance(last_known, datetime)
     assert isinstance(first_tested, datetime)
-    ordered = last_known < first_tested
+    ordered = last_known <= first_tested
     said = (
         f"the last label fitted on was known {last_known:%Y-%m-%d %H:%M}, "
         f"the first row tested on was predicted {first_tested:%Y-%m-%d %H:%M} UTC"

@@ -89,10 +89,15 @@ def model(make_model) -> ModelDefinition:
 
 
 @pytest.fixture
-def load(tmp_path, monkeypatch) -> Callable[..., dg.Definitions]:
-    """Write a project with one model, or another beside it, and load it as Dagster does."""
+def platform(tmp_path) -> dg.Definitions:
+    """The resources that every model's definitions ask for."""
     settings = read_settings({"MLOPS_ASSETS_STATE": str(tmp_path / "state")})
-    platform = dg.Definitions(resources=build_resources(settings))
+    return dg.Definitions(resources=build_resources(settings))
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch, platform) -> Callable[..., dg.Definitions]:
+    """Write a project with one model, or another beside it, and load it as Dagster does."""
 
     def load_project(text: str, beside: str | None = None, **files: str | None) -> dg.Definitions:
         package = f"temporary_location_{next(_numbers)}"

@@ -168,17 +168,11 @@ class TestPerformance:
         (row,) = measured.rows("performance", WEEK)
         assert row["v1"]["labelled"] == 40
 
-    @pytest.mark.xfail(
-        strict=True, raises=KeyError, reason="markdown_table asks all rows for the first's keys"
-    )
     def test_given_a_version_with_one_class_so_far_then_the_asset_is_materialized(
         self, measured, tables
     ):
         assert shown(measured, tables)["versions"].value.count("\n") == 3
 
-    @pytest.mark.xfail(
-        strict=True, raises=AssertionError, reason="versions are compared as texts: v10 before v9"
-    )
     def test_given_ten_versions_then_the_numbers_shown_are_the_newest_ones(self, world, tables):
         rows = [
             {

@@ -1,4 +1,4 @@
-"""The schedule asks for the partition that ended last, once."""
+"""The schedule asks, as one run, for the partitions that have ended and are not there."""
 
 from __future__ import annotations
 
@@ -35,43 +35,54 @@ def deliver(instance, *partitions: str, name: str = "features") -> None:
         instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=partition))
 
 
+def span(request) -> tuple[str, str]:
+    """The first and last partition that a request asks for."""
+    edges = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+    return tuple(request.tags[edge] for edge in edges)
+
+
+@pytest.fixture
+def ingested(model, instance):
+    """An instance that has every week up to the one of 2013-05-27."""
+    deliver(instance, *(key for key in model.calendar.keys if key <= "2013-05-27"))
+    return instance
+
+
 @pytest.mark.parametrize(
-    ("at", "ended"),
+    ("at", "wanted"),
     [
-        (local(2013, 1, 7, 6), "2012-12-31"),
-        (local(2013, 3, 11, 6), "2013-03-04"),
-        (local(2013, 6, 10, 6), "2013-06-03"),
-        (local(2013, 6, 9, 23, 59), "2013-05-27"),
-        (local(2013, 6, 10, 0), "2013-06-03"),
+        (local(2013, 6, 10, 6), ("2013-06-03", "2013-06-03")),
+        (local(2013, 6, 10, 0), ("2013-06-03", "2013-06-03")),
+        (local(2013, 7, 1, 6), ("2013-06-03", "2013-06-24")),
     ],
 )
-def test_the_partition_that_ended_last_is_asked_for(model, instance, at, ended):
-    request = tick(model, instance, at)
-    assert request.partition_key == ended
-    assert request.run_key == f"flight_delays/ingest/{ended}"
+def test_what_has_ended_since_is_asked_for_as_one_run(model, ingested, at, wanted):
+    request = tick(model, ingested, at)
+    assert span(request) == wanted
+    assert request.run_key == f"flight_delays/ingest/{wanted[0]}/{wanted[1]}"
 
 
-def test_given_a_moment_in_another_zone_then_the_calendars_own_midnight_counts(model, instance):
+def test_given_nothing_is_there_then_everything_that_has_ended_is_asked_for(model, instance):
+    assert span(tick(model, instance, local(2013, 6, 10, 6))) == ("2012-12-31", "2013-06-03")
+
+
+def test_given_a_gap_then_it_is_filled_with_all_that_follows(model, instance):
+    there = [key for key in model.calendar.keys if key <= "2013-06-03" and key != "2013-03-11"]
+    deliver(instance, *there)
+    assert span(tick(model, instance, local(2013, 6, 10, 6))) == ("2013-03-11", "2013-06-03")
+
+
+def test_given_a_moment_in_another_zone_then_the_calendars_own_midnight_counts(model, ingested):
     just_before = datetime(2013, 6, 10, 3, 59, tzinfo=ZoneInfo("UTC"))
     at_midnight = datetime(2013, 6, 10, 4, 0, tzinfo=ZoneInfo("UTC"))
-    assert tick(model, instance, just_before).partition_key == "2013-05-27"
-    assert tick(model, instance, at_midnight).partition_key == "2013-06-03"
+    said = tick(model, ingested, just_before).skip_message
+    assert said == "partition 2013-05-27, the last that has ended, is there"
+    assert span(tick(model, ingested, at_midnight)) == ("2013-06-03", "2013-06-03")
 
 
-def test_given_it_is_there_then_the_tick_says_so(model, instance):
-    deliver(instance, "2013-06-03")
-    said = tick(model, instance, local(2013, 6, 10, 6))
-    assert said.skip_message == "partition 2013-06-03, the last that has ended, is there"
-
-
-def test_given_only_its_labels_are_there_then_it_is_asked_for(model, instance):
-    deliver(instance, "2013-06-03", name="labels")
-    assert tick(model, instance, local(2013, 6, 10, 6)).partition_key == "2013-06-03"
-
-
-def test_given_other_partitions_are_there_then_it_is_asked_for_all_the_same(model, instance):
-    deliver(instance, "2013-05-27", "2013-06-10")
-    assert tick(model, instance, local(2013, 6, 10, 6)).partition_key == "2013-06-03"
+def test_given_only_its_labels_are_there_then_it_is_asked_for(model, ingested):
+    deliver(ingested, "2013-06-03", name="labels")
+    assert span(tick(model, ingested, local(2013, 6, 10, 6))) == ("2013-06-03", "2013-06-03")
 
 
 def test_given_nothing_has_ended_yet_then_the_tick_says_so(model, instance):
@@ -80,13 +91,13 @@ def test_given_nothing_has_ended_yet_then_the_tick_says_so(model, instance):
 
 
 @pytest.mark.parametrize("year", [2014, 2026])
-def test_given_the_calendar_has_ended_then_only_its_last_partition_is_asked_for(
-    model, instance, year
+def test_given_the_calendar_has_ended_then_nothing_after_its_last_partition_is_asked_for(
+    model, ingested, year
 ):
     at = local(year, 9, 7, 6)
-    assert tick(model, instance, at).partition_key == "2013-12-30"
-    deliver(instance, "2013-12-30")
-    assert "2013-12-30, the last that has ended, is there" in tick(model, instance, at).skip_message
+    assert span(tick(model, ingested, at)) == ("2013-06-03", "2013-12-30")
+    deliver(ingested, *model.calendar.keys)
+    assert "2013-12-30, the last that has ended, is there" in tick(model, ingested, at).skip_message
 
 
 def test_it_runs_when_where_and_as_defs_yaml_says(make_model):

@@ -283,12 +283,29 @@ class TestTrainingToVersion:
     def test_given_a_champion_then_it_is_measured_on_the_same_rows(self, bench):
         bench.plan()
         old = bench.train("build_strict_estimator", run="earlier")
-        bench.world.crown("v1", old.digest)
+        bench.world.crown("v1", old.digest, "2013-01-07")
         bench.train()
         done = bench.evaluate()
         assert done.champion.rows == done.report.rows
         (verdict,) = bench.world.rows("verdict")
         assert verdict["champion"] == old.digest
+
+    def test_given_a_champion_trained_later_then_it_is_not_compared_with_on_rows_it_has_seen(
+        self, bench
+    ):
+        bench.plan()
+        later = bench.train("build_strict_estimator", run="later")
+        bench.world.crown("v1", later.digest, "2013-12-02")
+        bench.train()
+        done = bench.evaluate()
+        gate = next(g for g in done.gates if g.name == "is_no_worse_than_champion")
+        assert done.champion is None
+        assert (gate.outcome, gate.reason) == (
+            "inconclusive",
+            "v1 was trained later, as of 2013-12-02",
+        )
+        with pytest.raises(RefusedError, match="inconclusive"):
+            bench.register()
 
     def test_given_the_champion_itself_registered_again_then_it_is_no_challenger(self, bench):
         bench.plan()

@@ -17,18 +17,17 @@ from hypothesis import strategies as st
 from mlops_assets.defs.flight_delays import model as flight_delays
 from mlops_assets.lifecycle.errors import FeatureError
 from mlops_assets.lifecycle.features import (
-    KNOWN_AT,
-    PREDICTED_AT,
     EntityPolicy,
     FeatureInputs,
     build_entity_rows,
     build_feature_rows,
     build_label_rows,
+    count_changes,
     find_leaks,
     judge_leaks,
-    latest_known,
-    rolling_rate,
+    judge_lookback,
 )
+from mlops_assets.lifecycle.point_in_time import KNOWN_AT, PREDICTED_AT, latest_known, rolling_rate
 from mlops_assets.lifecycle.training import Feature
 
 ZERO = datetime(2013, 1, 7, tzinfo=UTC)
@@ -654,3 +653,35 @@ def test_flights_are_predicted_an_hour_before_their_schedule(flights, flight_lab
 def test_scheduled_minutes_go_around_midnight(flights):
     night = flights.head(1).with_columns(sched_dep_time=2330, sched_arr_time=115)
     assert flight_delays.build_entities(night)["scheduled_minutes"].to_list() == [105]
+
+
+def test_without_a_group_rates_and_latest_rows_are_over_all() -> None:
+    # given three labels, one of them too old and one not known yet
+    day = datetime(2013, 1, 10, tzinfo=UTC)
+    known = [day - timedelta(days=d) for d in (20, 2, 1, -1)]
+    history = pl.DataFrame({KNOWN_AT: known, "late": [True, True, False, True]})
+    entities = pl.DataFrame({PREDICTED_AT: [day]})
+
+    # when they are counted without a group
+    rate = rolling_rate(entities, history, label="late", by=[], window=timedelta(days=7))
+    latest = latest_known(entities, history, by=[], time=KNOWN_AT, tolerance=timedelta(days=7))
+
+    # then all that were known in the window count, and the last of them is the latest
+    assert rate.to_list() == [0.5]
+    assert latest["late"].to_list() == [False]
+
+
+def test_more_history_than_the_lookback_must_change_nothing() -> None:
+    # given features built with a short history, and again with a longer one
+    policy = EntityPolicy("rows", "id", "at", (), lookback=1)
+    features = (Feature("rate", "numeric"), Feature("size", "numeric"))
+    built = pl.DataFrame({"id": ["a", "b", "c"], "rate": [0.1, 0.2, 0.3], "size": [1.0, 2.0, 3.0]})
+    again = pl.DataFrame({"id": ["b", "a"], "rate": [0.2, 0.9], "size": [2.0, 1.0]})
+
+    # when they are compared by key, then the feature that needed more is named
+    changes = count_changes(built, again, features, policy)
+    verdict = judge_lookback(changes, policy.lookback)
+    assert changes == {"rate": 1}
+    assert verdict.outcome == "failed"
+    assert "rate in 1 rows" in verdict.reason
+    assert judge_lookback({}, policy.lookback).passed

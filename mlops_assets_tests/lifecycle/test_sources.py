@@ -17,16 +17,8 @@ from hypothesis import strategies as st
 
 from mlops_assets.lifecycle.calendar import Calendar
 from mlops_assets.lifecycle.errors import SourceError
-from mlops_assets.lifecycle.sources import (
-    LINE,
-    UNPARTITIONED,
-    Column,
-    ParsedSource,
-    Source,
-    SourceFile,
-    decompress,
-    parse_source,
-)
+from mlops_assets.lifecycle.parsing import ParsedSource, decompress, parse_source
+from mlops_assets.lifecycle.sources import LINE, UNPARTITIONED, Column, Source, SourceFile
 
 CALENDAR = Calendar(date(2013, 1, 7), date(2013, 2, 4))
 WEEK1, WEEK2, WEEK3, WEEK4 = CALENDAR.keys

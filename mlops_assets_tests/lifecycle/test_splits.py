@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.lifecycle.errors import TrainingError
-from mlops_assets.lifecycle.features import KNOWN_AT, PREDICTED_AT
+from mlops_assets.lifecycle.point_in_time import KNOWN_AT, PREDICTED_AT
 from mlops_assets.lifecycle.splits import (
     SplitPolicy,
     TrainingSet,
@@ -178,13 +178,13 @@ def test_each_part_holds_exactly_the_rows_its_rule_names(weekly, rows, policy, c
         known = predicted + timedelta(hours=delay)
         if late is None or (cases == "complete_cases" and value is None):
             continue
-        if known < fit_until:
+        if known <= fit_until and predicted < fit_until:
             fit.append(f"r{number}")
-            if known < validation_from:
+            if known <= validation_from and predicted < validation_from:
                 tuning.append(f"r{number}")
             if predicted >= validation_from:
                 validation.append(f"r{number}")
-        if predicted >= fit_until and known < test_until:
+        if predicted >= fit_until and known <= test_until:
             test.append(f"r{number}")
     parts = (split.fit, split.tuning, split.validation, split.test)
     assert [part["id"].to_list() for part in parts] == [fit, tuning, validation, test]
@@ -198,7 +198,7 @@ def test_every_label_fitted_on_was_known_before_every_row_tested_on_was_predicte
     split = split_rows(plan(weekly, AS_OF, policy), *tables(rows), "id", "late")
     for earlier, later in ((split.fit, split.test), (split.tuning, split.validation)):
         for known in earlier[KNOWN_AT]:
-            assert all(known < predicted for predicted in later[PREDICTED_AT])
+            assert all(known <= predicted for predicted in later[PREDICTED_AT])
     assert not set(split.fit["id"]) & set(split.test["id"])
     assert not set(split.tuning["id"]) & set(split.validation["id"])
     assert set(split.tuning["id"]) | set(split.validation["id"]) <= set(split.fit["id"])
@@ -235,13 +235,17 @@ def test_a_split_is_judged_ordered_unless_a_part_is_empty(weekly, rows):
     [
         (0, 1, {"fit", "tuning"}),
         (7 * 168 - 2, 1, {"fit", "tuning"}),
-        (7 * 168 - 2, 2, {"fit"}),  # known just as validation begins: of no use to tuning
+        (7 * 168 - 2, 2, {"fit", "tuning"}),  # known just as validation begins
+        (7 * 168 - 2, 3, {"fit"}),  # known too late for tuning
         (7 * 168, 1, {"fit", "validation"}),
         (8 * 168 - 2, 1, {"fit", "validation"}),
-        (8 * 168 - 2, 2, set()),  # known just as testing begins: too late to fit on
+        (8 * 168 - 2, 2, {"fit", "validation"}),  # known just as testing begins
+        (8 * 168 - 2, 3, set()),  # known too late to fit on
+        (8 * 168, 0, {"test"}),  # predicted and known at once as testing begins: tested only
         (8 * 168, 1, {"test"}),
         (10 * 168 - 2, 1, {"test"}),
-        (10 * 168 - 2, 2, set()),  # not known yet as of the training date
+        (10 * 168 - 2, 2, {"test"}),  # known just as of the training date
+        (10 * 168 - 2, 3, set()),  # not known yet
         (10 * 168, 1, set()),
     ],
 )

@@ -221,7 +221,6 @@ def test_drift_is_answered_by_a_new_champion_and_the_endpoint_follows(retrained)
     assert retrained.ask("retrain_on_drift") == "no drift report against v2 yet"
 
 
-@pytest.mark.xfail(strict=True, reason="any new version is rolled out, however old its data")
 def test_a_backtest_of_an_earlier_month_does_not_ask_to_replace_a_newer_champion(retrained):
     retrained.job("train", "2014-10-01")
     assert not isinstance(retrained.ask("advance_rollout"), dg.RunRequest)

@@ -197,7 +197,12 @@ def _build_features(model: ModelDefinition) -> dg.AssetsDefinition:
                 key,
                 "features_know_only_the_past",
                 "Built again without what came later, no feature changes.",
-            )
+            ),
+            blocking_check(
+                key,
+                "lookback_is_long_enough",
+                "Built again with one more partition of history, no feature changes.",
+            ),
         ],
         **common(model, TABLE),
     )
@@ -210,7 +215,7 @@ def _build_features(model: ModelDefinition) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata=table_metadata(context, key, version) | {"missing": markdown_table(missing)},
             data_version=data_version(version),
-            check_results=[check_result(built.leaks, key)],
+            check_results=[check_result(built.leaks, key), check_result(built.lookback, key)],
         )
 
     return features

@@ -11,7 +11,9 @@ from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.lifecycle import features as feature_rules
 from mlops_assets.lifecycle.errors import SourceError
 from mlops_assets.lifecycle.features import FeatureInputs
-from mlops_assets.lifecycle.sources import ParsedSource, Source, parse_source
+from mlops_assets.lifecycle.parsing import ParsedSource, parse_source
+from mlops_assets.lifecycle.point_in_time import KNOWN_AT, PREDICTED_AT
+from mlops_assets.lifecycle.sources import Source
 from mlops_assets.lifecycle.validation import judge_accounting, judge_quarantine, split_quarantine
 from mlops_assets.lifecycle.verdicts import Verdict
 
@@ -41,10 +43,11 @@ class Validated:
 
 @dataclass(frozen=True)
 class BuiltFeatures:
-    """The features written, with the verdict that they know only the past."""
+    """The features written, with the verdicts that they know only the past, and enough of it."""
 
     version: TableVersion
     leaks: Verdict
+    lookback: Verdict
     missing: Mapping[str, float]
 
 
@@ -111,21 +114,38 @@ def build_features(
     model: ModelDefinition, keys: Sequence[str], tables: TableStore
 ) -> BuiltFeatures:
     """Features of the partitions, and the proof that they know only the past."""
-    inputs, partition = _feature_inputs(model, keys, tables)
+    inputs, partition = _feature_inputs(model, keys, tables, model.spec.entities.lookback)
     build, policy = model.function("build_features"), model.spec.entities
     built = feature_rules.build_feature_rows(build, inputs, model.features, policy)
-    cut = built[feature_rules.PREDICTED_AT].median()
+    cut = built[PREDICTED_AT].median()
     leaks: dict[str, int] = {}
     early = 0
     if cut is not None:
         leaks = feature_rules.find_leaks(build, inputs, built, model.features, policy, cut)  # type: ignore[arg-type]
-        early = int((built[feature_rules.PREDICTED_AT] <= cut).sum())
+        early = int((built[PREDICTED_AT] <= cut).sum())
     version = tables.write(
         model.table("features"), by_partition(built.with_columns(partition), keys)
     )
     nulls = built.select(model_names(model)).null_count().row(0, named=True)
     missing = {name: count / max(built.height, 1) for name, count in nulls.items()}
-    return BuiltFeatures(version, feature_rules.judge_leaks(leaks, cut, early), missing)  # type: ignore[arg-type]
+    return BuiltFeatures(
+        version,
+        feature_rules.judge_leaks(leaks, cut, early),  # type: ignore[arg-type]
+        _judge_lookback(model, keys, tables, built),
+        missing,
+    )
+
+
+def _judge_lookback(
+    model: ModelDefinition, keys: Sequence[str], tables: TableStore, built: pl.DataFrame
+) -> Verdict:
+    """Build the earliest partition again with one more partition of history."""
+    policy = model.spec.entities
+    inputs, _ = _feature_inputs(model, [min(keys)], tables, policy.lookback + 1)
+    build = model.function("build_features")
+    again = feature_rules.build_feature_rows(build, inputs, model.features, policy)
+    changes = feature_rules.count_changes(built, again, model.features, policy)
+    return feature_rules.judge_lookback(changes, policy.lookback)
 
 
 def by_partition(frame: pl.DataFrame, keys: Sequence[str]) -> dict[str, pl.DataFrame]:
@@ -172,11 +192,10 @@ def _parse(
 
 
 def _feature_inputs(
-    model: ModelDefinition, keys: Sequence[str], tables: TableStore
+    model: ModelDefinition, keys: Sequence[str], tables: TableStore, lookback: int
 ) -> tuple[FeatureInputs, pl.Series]:
     """What ``build_features`` may look at, and the partition of each entity."""
-    policy = model.spec.entities
-    wide = model.calendar.with_lookback(tuple(keys), policy.lookback)
+    wide = model.calendar.with_lookback(tuple(keys), lookback)
     history = tables.read(model.table("labels"), wide)
     # The entities come without label and outcome: what is not handed over cannot leak.
     entities = history.filter(history["partition"].is_in(list(keys)))
@@ -186,6 +205,6 @@ def _feature_inputs(
         ).drop("partition")
         for source in model.feature_sources
     }
-    unlabelled = entities.drop("partition", model.spec.label, feature_rules.KNOWN_AT)
+    unlabelled = entities.drop("partition", model.spec.label, KNOWN_AT)
     inputs = FeatureInputs(unlabelled, history.drop("partition"), sources, model.timed_sources)
     return inputs, entities["partition"]

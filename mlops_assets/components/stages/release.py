@@ -182,13 +182,13 @@ def _window(model: ModelDefinition, state: RolloutState, telemetry: Telemetry) -
 
 
 def _waiting_version(model: ModelDefinition, ledger: Ledger) -> str | None:
-    """The newest version, if it passed its gates, was trained later than the champion, and was
-    never rolled out.
+    """The newest version, if it passed its gates, is no older than the champion, and was never
+    rolled out.
     """
     newest, champion = ledger.latest("version", model.name), read_champion(ledger, model.name)
     if newest is None or read_rollout(ledger, model.name, newest.subject):
         return None
-    if champion and newest.body["train_as_of"] <= champion.train_as_of:
+    if champion and newest.body["train_as_of"] < champion.train_as_of:
         return None
     try:
         require_verdict(model, newest.body["digest"], ledger)

@@ -249,7 +249,8 @@ def register(
     tags = {"train_as_of": as_of, "training_set": trained.training_set, "verdict": "passed"}
     version = registry.register(model.name, trained.digest, trained.model_uri, tags)
     champion = read_champion(ledger, model.name)
-    if champion is None or champion.train_as_of < as_of:
+    older = champion and champion.train_as_of > as_of
+    if not older and not (champion and champion.digest == trained.digest):
         registry.set_alias(model.name, "challenger", version.version)
     body = {"digest": trained.digest, "train_as_of": as_of, "uri": version.uri}
     write_once(ledger, "version", model.name, version.version, body, clock.now())

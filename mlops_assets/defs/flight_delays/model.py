@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from mlops_assets.lifecycle.features import (
-    FeatureInputs,
-    latest_known,
-    rolling_rate,
-)
+from mlops_assets.lifecycle.features import FeatureInputs
+from mlops_assets.lifecycle.point_in_time import latest_known, rolling_rate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -31,6 +31,8 @@ class RolloutPolicy:
             raise ValueError("steps belong to strategy canary, recreate has none")
         if self.strategy == "canary":
             _require_steps(self.steps)
+        if not self.ready_timeout > 0:  # said in this way, it refuses NaN too
+            raise ValueError(f"ready_timeout must be above 0, got {self.ready_timeout}")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from mlops_assets.lifecycle.features import FeatureInputs, rolling_rate
+from mlops_assets.lifecycle.features import FeatureInputs
+from mlops_assets.lifecycle.point_in_time import rolling_rate
 from mlops_assets.lifecycle.training import Feature
 
 ZONE = "America/Los_Angeles"
