@@ -50,7 +50,8 @@ def _demo(parsed: argparse.Namespace) -> int:
 
 
 def _dev(parsed: argparse.Namespace) -> int:
-    from mlops_assets.commands.dev import Ports, run_dev
+    from mlops_assets.commands.dev import run_dev
+    from mlops_assets.commands.ports import Ports
 
     ports = Ports(parsed.ui_port, parsed.serving_port, parsed.mlflow_port)
     return run_dev(parsed.state.absolute(), ports)

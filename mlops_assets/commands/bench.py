@@ -90,7 +90,7 @@ def _run_dagster() -> None:
 def _run_plain() -> None:
     """The functions the assets call, called one after the other."""
     from mlops_assets.adapters import matplotlib_plots as plots
-    from mlops_assets.components.stages import data, training
+    from mlops_assets.components.stages import data, evaluation, registration, training
     from mlops_assets.defs.platform.resources import build_resources, read_settings
 
     model = _model()
@@ -110,7 +110,7 @@ def _run_plain() -> None:
     training.train(
         model, AS_OF, estimator, tables, ledger, port["model_files"], port["tracking"], clock, tags
     )
-    done = training.evaluate(model, AS_OF, tables, ledger, port["model_files"], clock)
+    done = evaluation.evaluate(model, AS_OF, tables, ledger, port["model_files"], clock)
     images = {
         "roc": plots.draw_roc(done.report, None),
         "calibration": plots.draw_calibration(done.report),
@@ -118,7 +118,7 @@ def _run_plain() -> None:
         "slices": plots.draw_slices(done.report),
     }
     port["tracking"].annotate(done.trained.tracking_run, done.report.metrics, images)
-    training.register(model, AS_OF, ledger, port["registry"], clock)
+    registration.register(model, AS_OF, ledger, port["registry"], clock)
 
 
 def _model() -> ModelDefinition:

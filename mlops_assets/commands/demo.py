@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from mlops_assets.adapters.journal import (
 )
 from mlops_assets.commands.home import prepare_home
 from mlops_assets.commands.location import Location
+from mlops_assets.commands.ports import free_port
 from mlops_assets.commands.replay import Replayed, replay
 from mlops_assets.lifecycle.errors import MlopsAssetsError
 
@@ -291,13 +291,6 @@ def run_demo(build: Path) -> dict[str, Any]:
     written.write_text(json.dumps(result, indent=2) + "\n")
     written.replace(build / "demo.json")
     return result
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nothing listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def _stop_server() -> None:

@@ -5,31 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 from mlops_assets.adapters.ports import Serving
 from mlops_assets.commands.home import prepare_home
-from mlops_assets.lifecycle.errors import EndpointError
+from mlops_assets.commands.ports import HOST, Ports, require_free_ports
 
-HOST = "127.0.0.1"
 _LOOK_EVERY = 1.0
 _GRACE = 20.0
-
-
-@dataclass(frozen=True)
-class Ports:
-    """Where each part listens on the loopback interface."""
-
-    ui: int
-    serving: int
-    mlflow: int
 
 
 class _Stopped(Exception):  # noqa: N818 - asked for, no error
@@ -65,25 +53,6 @@ def run_dev(state: Path, ports: Ports) -> int:
         print("stopping ...", flush=True)
         _stop(processes)
         serving.stop()
-
-
-def require_free_ports(ports: Ports) -> None:
-    """Raise ``EndpointError`` naming the port that something listens on, and how to change it."""
-    wanted = {
-        "UI_PORT": ports.ui,
-        "SERVING_PORT": ports.serving,
-        "MLFLOW_PORT": ports.mlflow,
-    }
-    for variable, port in wanted.items():
-        with socket.socket() as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                listener.bind((HOST, port))
-            except OSError as error:
-                raise EndpointError(
-                    f"dev: port {port} on {HOST} is taken ({error.strerror}); "
-                    f"end what listens there, or use make dev {variable}={port + 1}"
-                ) from error
 
 
 def report_orphans(home: str) -> None:

@@ -79,12 +79,17 @@ def build_features(inputs: FeatureInputs) -> pl.DataFrame:
 
 def build_estimator(features: Sequence[Feature], seed: int) -> Any:
     """Any scikit-learn classifier; missing numbers reach it as NaN, missing texts as ""."""
+    from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import OneHotEncoder
 
-    steps = [("impute", SimpleImputer()), ("classify", LogisticRegression(random_state=seed))]
-    return Pipeline(steps)
+    texts = [feature.name for feature in features if feature.kind == "categorical"]
+    numbers = [feature.name for feature in features if feature.kind == "numeric"]
+    encode = OneHotEncoder(handle_unknown="ignore")
+    prepare = ColumnTransformer([("texts", encode, texts), ("numbers", SimpleImputer(), numbers)])
+    return Pipeline([("prepare", prepare), ("classify", LogisticRegression(random_state=seed))])
 ''')
 
 

@@ -1,4 +1,4 @@
-"""Drift between reference and current rows, and the performance labels reveal later.
+"""Drift between reference and current rows.
 
 Rows within a day depend on each other (the same weather, the same delays rolling on), so a test
 that takes them as independent alarms every week. Here whole days are permuted between reference
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from mlops_assets.lifecycle.training import Feature
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import polars as pl
 
-PREDICTION = "probability"
 _MISSING = "missing"
 _OTHER = "other"
 _BINS = 10
@@ -89,16 +88,6 @@ class DriftReport:
     current_rows: int
 
 
-@dataclass(frozen=True)
-class PerformanceReport:
-    """What labels say about logged predictions. ``metrics`` is empty while one class is missing."""
-
-    predictions: int
-    labelled: int
-    positive_rate: float | None
-    metrics: Mapping[str, float] = field(default_factory=dict)
-
-
 def measure_drift(
     reference: pl.DataFrame,
     current: pl.DataFrame,
@@ -161,22 +150,6 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
         smallest = min(smallest, p_values[index] * len(p_values) / (len(p_values) - rank))
         adjusted[index] = smallest
     return adjusted
-
-
-def measure_performance(predictions: pl.DataFrame, label: str) -> PerformanceReport:
-    """Metrics of predictions joined with labels; rows whose label is null have none yet, rows
-    whose probability is null (requests that failed) never will.
-    """
-    from mlops_assets.lifecycle.evaluation import measure_metrics
-
-    labelled = predictions.drop_nulls([label, PREDICTION])
-    if labelled.is_empty():
-        return PerformanceReport(predictions.height, 0, None)
-    truth = labelled[label].cast(int).to_numpy()
-    rate = float(truth.mean())
-    both = 0 < rate < 1
-    metrics = measure_metrics(truth, labelled[PREDICTION].to_numpy()) if both else {}
-    return PerformanceReport(predictions.height, labelled.height, rate, metrics)
 
 
 def _too_few(

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from mlops_assets import cli
-from mlops_assets.commands.demo import free_port
-from mlops_assets.commands.dev import Ports, report_orphans, require_free_ports
+from mlops_assets.commands.dev import report_orphans
 from mlops_assets.commands.home import prepare_home
+from mlops_assets.commands.ports import Ports, free_port, require_free_ports
 from mlops_assets.commands.replay import Replayed, build_request
 from mlops_assets.commands.story import tell
 from mlops_assets.lifecycle.errors import EndpointError

@@ -17,6 +17,7 @@ from mlops_assets.adapters.in_memory import (
     InMemoryTables,
     InMemoryTracking,
 )
+from mlops_assets.components.stages import evaluation, registration
 from mlops_assets.components.stages import training as stage
 from mlops_assets.lifecycle.errors import RefusedError, TrainingError
 
@@ -60,13 +61,13 @@ class Bench:
             TAGS | {"dagster_run_id": run},
         )
 
-    def evaluate(self) -> stage.Evaluated:
+    def evaluate(self) -> evaluation.Evaluated:
         w = self.world
-        return stage.evaluate(w.model, AS_OF, self.tables, w.ledger, self.files, w.clock)
+        return evaluation.evaluate(w.model, AS_OF, self.tables, w.ledger, self.files, w.clock)
 
     def register(self):
         w = self.world
-        return stage.register(w.model, AS_OF, w.ledger, w.registry, w.clock)
+        return registration.register(w.model, AS_OF, w.ledger, w.registry, w.clock)
 
 
 def fill(bench: Bench, weeks: int = 7, rows: int = 250) -> None:
@@ -122,7 +123,7 @@ def bench(make_bench) -> Bench:
 class TestRequireVerdict:
     def text(self, world) -> str:
         with pytest.raises(RefusedError) as refused:
-            stage.require_verdict(world.model, A, world.ledger)
+            registration.require_verdict(world.model, A, world.ledger)
         return str(refused.value)
 
     def test_given_none_then_the_model_and_what_to_do_are_named(self, world):
@@ -156,7 +157,7 @@ class TestRequireVerdict:
     def test_given_one_that_passed_under_todays_gates_then_nothing_is_raised(self, world):
         world.judge(A, outcome="failed")
         world.judge(A)
-        assert stage.require_verdict(world.model, A, world.ledger) is None
+        assert registration.require_verdict(world.model, A, world.ledger) is None
 
 
 class TestPlan:

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from mlops_assets.commands.demo import free_port
+from mlops_assets.commands.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 

@@ -22,8 +22,8 @@ from mlops_assets.lifecycle.monitoring import (
     benjamini_hochberg,
     judge_drift,
     measure_drift,
-    measure_performance,
 )
+from mlops_assets.lifecycle.performance import measure_performance
 from mlops_assets.lifecycle.training import Feature
 
 NUMBER, CATEGORY = Feature("x", "numeric"), Feature("c", "categorical")

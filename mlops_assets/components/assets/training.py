@@ -18,6 +18,8 @@ from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.metadata import check_result, markdown_table, numbers, pictures
 from mlops_assets.components.partitions import build_partitions, build_version_partitions, earlier
 from mlops_assets.components.stages import training as stage
+from mlops_assets.components.stages.evaluation import Evaluated, evaluate
+from mlops_assets.components.stages.registration import register
 from mlops_assets.lifecycle.errors import RefusedError
 from mlops_assets.lifecycle.splits import Rows
 
@@ -205,7 +207,7 @@ def _build_evaluation(model: ModelDefinition) -> dg.AssetsDefinition:
         tracking: dg.ResourceParam[Tracking],
         clock: dg.ResourceParam[Clock],
     ) -> dg.MaterializeResult:
-        done = stage.evaluate(model, context.partition_key, tables, ledger, model_files, clock)
+        done = evaluate(model, context.partition_key, tables, ledger, model_files, clock)
         plots = _draw_evaluation(done)
         tracking.annotate(done.trained.tracking_run, done.report.metrics, plots)
         return dg.MaterializeResult(
@@ -216,7 +218,7 @@ def _build_evaluation(model: ModelDefinition) -> dg.AssetsDefinition:
     return evaluation
 
 
-def _draw_evaluation(done: stage.Evaluated) -> dict[str, bytes]:
+def _draw_evaluation(done: Evaluated) -> dict[str, bytes]:
     from mlops_assets.adapters import matplotlib_plots as plots
 
     drawn = {
@@ -227,7 +229,7 @@ def _draw_evaluation(done: stage.Evaluated) -> dict[str, bytes]:
     return drawn | ({"slices": plots.draw_slices(done.report)} if done.report.slices else {})
 
 
-def _describe_evaluation(done: stage.Evaluated) -> dict[str, Any]:
+def _describe_evaluation(done: Evaluated) -> dict[str, Any]:
     gates = [
         {"gate": gate.name, "outcome": gate.outcome, "reason": gate.reason} for gate in done.gates
     ]
@@ -258,7 +260,7 @@ def _build_model_version(model: ModelDefinition) -> dg.AssetsDefinition:
         clock: dg.ResourceParam[Clock],
     ) -> dg.MaterializeResult:
         try:
-            version, _ = stage.register(model, context.partition_key, ledger, registry, clock)
+            version, _ = register(model, context.partition_key, ledger, registry, clock)
         except RefusedError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         context.instance.add_dynamic_partitions(str(versions.name), [version.version])

@@ -12,12 +12,8 @@ from mlops_assets.adapters.ports import Clock, Ledger, Reports, TableStore, Tabl
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.stages.data import by_partition, model_names
 from mlops_assets.lifecycle.errors import RefusedError
-from mlops_assets.lifecycle.monitoring import (
-    DriftReport,
-    PerformanceReport,
-    measure_drift,
-    measure_performance,
-)
+from mlops_assets.lifecycle.monitoring import DriftReport, measure_drift
+from mlops_assets.lifecycle.performance import PerformanceReport, measure_performance
 from mlops_assets.lifecycle.retraining import (
     DriftWindow,
     RetrainingDecision,

@@ -15,7 +15,7 @@ from mlops_assets.adapters.journal import (
 )
 from mlops_assets.adapters.ports import Clock, Endpoint, Ledger, Registry, Serving, Telemetry
 from mlops_assets.components.definition import ModelDefinition
-from mlops_assets.components.stages.training import require_verdict
+from mlops_assets.components.stages.registration import require_verdict
 from mlops_assets.lifecycle.errors import RefusedError
 from mlops_assets.lifecycle.rollout.analysis import Window
 from mlops_assets.lifecycle.rollout.state import Champion, RolloutState

@@ -1,4 +1,4 @@
-"""From features to a registered model version."""
+"""From features to a fitted model."""
 
 from __future__ import annotations
 
@@ -6,22 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.adapters.journal import has_passed, read_champion, write_once
+from mlops_assets.adapters.journal import write_once
 from mlops_assets.adapters.ports import (
     Clock,
     Ledger,
     ModelFiles,
-    ModelVersion,
-    Registry,
     Studies,
     TableStore,
     Tracking,
 )
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.lifecycle.digests import digest_value, fingerprint
-from mlops_assets.lifecycle.errors import RefusedError, TrainingError
-from mlops_assets.lifecycle.evaluation import EvaluationReport, measure_evaluation
-from mlops_assets.lifecycle.gates import judge_gates
+from mlops_assets.lifecycle.errors import TrainingError
 from mlops_assets.lifecycle.splits import (
     Rows,
     Split,
@@ -32,7 +28,7 @@ from mlops_assets.lifecycle.splits import (
 )
 from mlops_assets.lifecycle.training import ModelSignature, fit_estimator
 from mlops_assets.lifecycle.tuning import TrialScorer, TuningResult
-from mlops_assets.lifecycle.verdicts import Verdict, combine
+from mlops_assets.lifecycle.verdicts import Verdict
 
 if TYPE_CHECKING:
     import polars as pl
@@ -59,17 +55,6 @@ class TrainedModel:
     model_uri: str
     tracking_run: str
     tracking_url: str | None
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """An evaluation with the champion's on the same rows, the gates, and the verdict over them."""
-
-    trained: TrainedModel
-    report: EvaluationReport
-    champion: EvaluationReport | None
-    gates: list[Verdict]
-    verdict: Verdict
 
 
 def plan(
@@ -193,89 +178,6 @@ def train(
     return trained
 
 
-def evaluate(
-    model: ModelDefinition,
-    as_of: str,
-    tables: TableStore,
-    ledger: Ledger,
-    files: ModelFiles,
-    clock: Clock,
-) -> Evaluated:
-    """Measure the trained model and the champion on the same later rows, and record the verdict.
-
-    The verdict binds the digests of model, training set, science and gates to the outcome.
-    """
-    trained = load_trained(model, as_of, ledger)
-    _, split = load_split(model, as_of, tables, ledger)
-    report = _measure(model, trained.digest, split, files)
-    champion = read_champion(ledger, model.name)
-    other = champion.digest if champion and champion.digest != trained.digest else None
-    # A champion trained later was fitted on these very rows: comparing would flatter it, and a
-    # backtest of an earlier partition is no reason to replace it.
-    later = champion and other and champion.train_as_of > as_of
-    champion_report = _measure(model, other, split, files) if other and not later else None
-    gates = judge_gates(
-        report,
-        champion_report,
-        model.spec.gates,
-        incomparable=f"{champion.version} was trained later, as of {champion.train_as_of}"
-        if champion and later
-        else None,
-    )
-    verdict = combine("may_become_challenger", gates) if gates else _ungated()
-    write_once(ledger, "evaluation", model.name, trained.digest, asdict(report), clock.now())
-    body = {
-        "outcome": verdict.outcome,
-        "reason": verdict.reason,
-        "gates": [asdict(gate) for gate in gates],
-        "training_set": trained.training_set,
-        "policy": model.policy_digest,
-        "code": model.code_digest,
-        "champion": other,
-    }
-    write_once(ledger, "verdict", model.name, trained.digest, body, clock.now())
-    return Evaluated(trained, report, champion_report, gates, verdict)
-
-
-def register(
-    model: ModelDefinition, as_of: str, ledger: Ledger, registry: Registry, clock: Clock
-) -> tuple[ModelVersion, TrainedModel]:
-    """Register the trained model as challenger. Raises ``RefusedError`` without a passed verdict.
-
-    Whoever launched this, and whatever a check showed, the ledger alone decides.
-    """
-    trained = load_trained(model, as_of, ledger)
-    require_verdict(model, trained.digest, ledger)
-    tags = {"train_as_of": as_of, "training_set": trained.training_set, "verdict": "passed"}
-    version = registry.register(model.name, trained.digest, trained.model_uri, tags)
-    champion = read_champion(ledger, model.name)
-    older = champion and champion.train_as_of > as_of
-    if not older and not (champion and champion.digest == trained.digest):
-        registry.set_alias(model.name, "challenger", version.version)
-    body = {"digest": trained.digest, "train_as_of": as_of, "uri": version.uri}
-    write_once(ledger, "version", model.name, version.version, body, clock.now())
-    return registry.get(model.name, version.version), trained
-
-
-def require_verdict(model: ModelDefinition, digest: str, ledger: Ledger) -> None:
-    """Raise ``RefusedError`` unless the digest's latest verdict passed, under today's gates."""
-    row = ledger.latest("verdict", model.name, digest)
-    short = digest[:12]
-    if row is None:
-        raise RefusedError(
-            f"{model.name}: model {short} has no verdict; materialize its evaluation first"
-        )
-    if not has_passed(ledger, model.name, digest):
-        raise RefusedError(
-            f"{model.name}: model {short} was judged {row.body['outcome']}: {row.body['reason']}"
-        )
-    if row.body["policy"] != model.policy_digest:
-        raise RefusedError(
-            f"{model.name}: model {short} was judged by other gates than defs.yaml states now; "
-            "materialize its evaluation again"
-        )
-
-
 def load_split(
     model: ModelDefinition, as_of: str, tables: TableStore, ledger: Ledger
 ) -> tuple[TrainingSet, Split]:
@@ -312,20 +214,6 @@ def asdict_plain(section: Any) -> dict[str, Any]:
     return dict(section.model_dump(mode="json"))
 
 
-def _measure(
-    model: ModelDefinition, digest: str, split: Split, files: ModelFiles
-) -> EvaluationReport:
-    fitted, signature = files.load(digest)
-    return measure_evaluation(
-        fitted,
-        split.test,
-        signature.features,
-        model.spec.label,
-        slices=model.spec.evaluation.slices,
-        seed=model.spec.training.seed,
-    )
-
-
 def _split(
     model: ModelDefinition, planned: TrainingSet, features: pl.DataFrame, labels: pl.DataFrame
 ) -> Split:
@@ -348,7 +236,3 @@ def _require_partitions(training_set: TrainingSet, features: pl.DataFrame) -> No
             f"{len(missing)} partition(s) that hold no rows: {', '.join(missing[:5])}; "
             "materialize them first"
         )
-
-
-def _ungated() -> Verdict:
-    return Verdict("may_become_challenger", "passed", "defs.yaml states no gates")
