@@ -117,9 +117,9 @@ def _entity_complaints(spec: LifecycleSpec) -> Iterator[Complaint]:
         return
     if not source.partitioned_by:
         yield ("entities", "source"), f"source '{spec.entities.source}' has to be partitioned"
-    for name in spec.entities.outcomes:
+    for name in spec.entities.known:
         if name not in source.columns:
-            yield ("entities", "outcomes"), say_unknown("column", name, source.columns)
+            yield ("entities", "known"), say_unknown("column", name, source.columns)
 
 
 def _feature_complaints(spec: LifecycleSpec) -> Iterator[Complaint]:

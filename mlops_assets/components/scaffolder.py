@@ -35,7 +35,7 @@ attributes:
     source: events
     key: entity_id              # the columns that build_entities makes
     time: asked_at
-    outcomes: [succeeded]       # all columns known only afterwards
+    known: [event_id, at, size] # the columns known when the prediction is made
   label: success                # the column that build_labels makes
 
   # 3. What the model sees: the columns that build_features makes.
@@ -59,7 +59,7 @@ from mlops_assets.lifecycle.training import Feature
 
 
 def build_entities(events: pl.DataFrame) -> pl.DataFrame:
-    """One row per row of the source, without its outcomes: the key (text) and the time (UTC)."""
+    """One row per row of the source, from what is known: the key (text) and the time (UTC)."""
     return events.select(entity_id="event_id", asked_at="at", size="size")
 
 

@@ -1,9 +1,9 @@
 """Features that know only the past.
 
-The functions of ``model.py`` never see an outcome of the rows they build features for: outcome
-columns are dropped before they are called, and labels reach them only as ``history``, where each
-row carries the moment it became known. ``find_leaks`` proves it by building again without the
-future.
+The functions of ``model.py`` never see an outcome of the rows they build features for: of the
+entities' own table they get the columns listed as known beforehand, and labels reach them only as
+``history``, where each row carries the moment it became known. ``find_leaks`` proves it by building
+again without the future.
 """
 
 from __future__ import annotations
@@ -27,15 +27,16 @@ class EntityPolicy:
     """What one row of a model is.
 
     ``source``: the table whose rows are predicted for. ``key`` and ``time``: columns that
-    ``build_entities`` makes. ``lead``: minutes before ``time`` at which the prediction is made.
-    ``outcomes``: columns of the source known only afterwards. ``lookback``: partitions of
-    history that features may reach back to.
+    ``build_entities`` makes. ``known``: columns of the source known when the prediction is made;
+    ``build_entities`` sees no others, so what nobody listed cannot leak. ``lead``: minutes before
+    ``time`` at which the prediction is made. ``lookback``: partitions of history that features
+    may reach back to.
     """
 
     source: str
     key: str
     time: str
-    outcomes: tuple[str, ...]
+    known: tuple[str, ...]
     lead: int = 0
     lookback: int = 5
 
@@ -86,7 +87,7 @@ def build_entity_rows(
     """The entities of a validated table, built from what was known before the outcome."""
     import polars as pl
 
-    entities = build_entities(validated.drop(policy.outcomes))
+    entities = build_entities(validated.select(policy.known))
     _require("build_entities", entities, [policy.key, policy.time], policy.key, validated.height)
     return entities.with_columns(
         (pl.col(policy.time) - timedelta(minutes=policy.lead)).alias(PREDICTED_AT)

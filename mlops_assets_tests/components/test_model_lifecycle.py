@@ -37,11 +37,11 @@ def refusal(load, text, **files) -> SpecError:
 @pytest.mark.parametrize(
     ("old", "new", "line", "said"),
     [
-        ("  gates:\n", "  gate:\n", 145, "gate: unknown key, allowed are name, description, "),
+        ("  gates:\n", "  gate:\n", 147, "gate: unknown key, allowed are name, description, "),
         ("lead: 60", "lead: soon", 96, "entities.lead: input should be a valid integer, "),
         ("New_York}\n\n", "New_Yrok}\n\n", 8, "calendar"),
         ("key: [tailnum]", "key: [tailnr]", 63, "sources.planes.key: unknown column 'tailnr', "),
-        ("strategy: canary", "strategy: canari", 152, "rollout.strategy: got 'canari', allowed "),
+        ("strategy: canary", "strategy: canari", 154, "rollout.strategy: got 'canari', allowed "),
         ('end: "2014-01-06"', 'end: "2012-12-24"', 8, "calendar.end: end must be after start, "),
     ],
 )
@@ -55,7 +55,7 @@ def test_given_a_wrong_defs_yaml_then_the_load_stops_with_file_and_line(
 
 def test_given_an_estimator_misspelt_then_the_load_stops_with_the_one_meant(load, change):
     error = str(refusal(load, change({"build_estimator": "build_estimatr"})))
-    assert "defs.yaml:132: training.estimator: model.py has no function" in error
+    assert "defs.yaml:134: training.estimator: model.py has no function" in error
     assert error.endswith("did you mean 'build_estimator'?")
 
 
@@ -111,7 +111,7 @@ def test_given_a_template_whose_value_is_impossible_then_the_value_and_its_line_
 ):
     monkeypatch.setenv("HOW", "canari")
     error = str(refusal(load, change({"strategy: canary": "strategy: \"{{ env('HOW') }}\""})))
-    assert "defs.yaml:152: rollout.strategy: got 'canari', allowed are 'canary' or" in error
+    assert "defs.yaml:154: rollout.strategy: got 'canari', allowed are 'canary' or" in error
 
 
 def test_given_a_variable_that_is_not_set_then_the_load_stops_with_its_name(
@@ -129,19 +129,19 @@ def test_given_a_template_that_means_nothing_then_its_line_is_named(load, change
         load(change({"label: late": 'label: "{{ lable }}"'}))
     said = str(stopped.value.__cause__)
     assert "'lable' is undefined" in said
-    assert "defs.yaml:99" in said
+    assert "defs.yaml:101" in said
 
 
 def test_given_a_section_twice_then_the_load_stops_at_the_second(load, change):
     error = str(refusal(load, change({"  rollout:\n": "  gates: {minimum: {}}\n  rollout:\n"})))
-    assert error.endswith("defs.yaml:151: gates: written twice, first in line 145")
+    assert error.endswith("defs.yaml:153: gates: written twice, first in line 147")
 
 
 @pytest.mark.parametrize(
     ("old", "new", "line"),
     [
-        ('cron: "0 6 * * 1"', "cron: often", 167),
-        ("timezone: America/New_York, default", "timezone: America/New_Yrok, default", 167),
+        ('cron: "0 6 * * 1"', "cron: often", 169),
+        ("timezone: America/New_York, default", "timezone: America/New_Yrok, default", 169),
         ('["team:flight-delays"]', '["flight delays"]', 6),
     ],
 )

@@ -109,8 +109,7 @@ MISSPELT = [
         "    leed: 60 ",
         "leed:",
         "entities.leed",
-        "unknown key, allowed are source, key, time, outcomes, lead, lookback; "
-        "did you mean 'lead'?",
+        "unknown key, allowed are source, key, time, known, lead, lookback; did you mean 'lead'?",
     ),
     case(
         "minimum_fit: 4",
@@ -266,11 +265,11 @@ UNKNOWN_NAME = [
         f"unknown column 'airtime', allowed are {FLIGHTS}; did you mean 'air_time'?",
     ),
     case(
-        "outcomes: [dep_time,",
-        "outcomes: [dep_tme,",
-        "outcomes:",
-        "entities.outcomes",
-        f"unknown column 'dep_tme', allowed are {FLIGHTS}; did you mean 'dep_time'?",
+        "sched_dep_time, sched_arr_time, carrier, flight, tailnum, origin, dest,",
+        "sched_dep_tme, sched_arr_time, carrier, flight, tailnum, origin, dest,",
+        "known:",
+        "entities.known",
+        f"unknown column 'sched_dep_tme', allowed are {FLIGHTS}; did you mean 'sched_dep_time'?",
     ),
     case(
         "source: flights",
@@ -660,7 +659,7 @@ def test_given_the_same_key_in_two_sections_or_documents_then_nothing_is_refused
 def test_given_the_estimator_misspelt_then_the_functions_are_named_and_the_one_meant(change, read):
     (said,) = lines_said(read, change({"build_estimator": "build_estimatr"}))
     assert said.startswith(
-        "defs.yaml:132: training.estimator: model.py has no function 'build_estimatr', it has "
+        "defs.yaml:134: training.estimator: model.py has no function 'build_estimatr', it has "
     )
     assert ", it has build_entities, build_estimator, build_features, build_labels, " in said
     assert said.endswith("; did you mean 'build_estimator'?")

@@ -32,7 +32,7 @@ from mlops_assets.lifecycle.training import Feature
 
 ZERO = datetime(2013, 1, 7, tzinfo=UTC)
 MOMENT = pl.Datetime("us", "UTC")
-POLICY = EntityPolicy("visits", "id", "time", ("outcome",), lead=60)
+POLICY = EntityPolicy("visits", "id", "time", ("id", "time"), lead=60)
 RATE = (Feature("rate", "numeric"),)
 
 
@@ -204,7 +204,7 @@ def labels_of(visits: pl.DataFrame) -> pl.DataFrame:
     return visits.select("id", late="outcome", known_at="done")
 
 
-def test_entities_are_built_without_outcomes_and_predicted_for_ahead_of_their_time():
+def test_entities_are_built_from_what_is_known_alone_and_predicted_for_ahead_of_their_time():
     seen: list[str] = []
 
     def build(visits: pl.DataFrame) -> pl.DataFrame:
@@ -212,7 +212,7 @@ def test_entities_are_built_without_outcomes_and_predicted_for_ahead_of_their_ti
         return visits.select("id", "time")
 
     entities = build_entity_rows(build, VISITS, POLICY)
-    assert "outcome" not in seen
+    assert seen == ["id", "time"]
     assert entities[PREDICTED_AT].to_list() == [at(4), at(5), at(6)]
 
 
@@ -496,7 +496,7 @@ def flight_features(flight_spec) -> tuple[Feature, ...]:
 @pytest.fixture(scope="module")
 def flight_policy(flight_spec) -> EntityPolicy:
     stated = flight_spec["entities"]
-    return EntityPolicy(**{**stated, "outcomes": tuple(stated["outcomes"])})
+    return EntityPolicy(**{**stated, "known": tuple(stated["known"])})
 
 
 @pytest.fixture(scope="module")

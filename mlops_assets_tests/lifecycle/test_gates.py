@@ -86,7 +86,7 @@ def test_the_verdict_on_the_champion_gives_both_values_and_the_margin(report):
 def test_the_first_version_has_no_champion_to_beat(report):
     (verdict,) = judge_gates(report(), None, GatePolicy(champion=ChampionGate()))
     assert verdict.passed
-    assert verdict.reason == "there is no champion yet"
+    assert verdict.reason == "there is no other champion to compare with"
 
 
 @pytest.mark.parametrize("champion", [True, False])

@@ -52,6 +52,9 @@ def rain_by_day() -> dict[date, bool]:
     }
 
 
+JOBS = ("ingest", "train", "release", "monitor", "roll_back")
+
+
 def test_the_folder_is_all_that_dagster_needs_to_load_the_model():
     with create_defs_folder_sandbox() as sandbox:
         place = sandbox.scaffold_component(
@@ -68,7 +71,7 @@ def test_the_folder_is_all_that_dagster_needs_to_load_the_model():
     training = {"training_set", "trained_model", "evaluation", "model_version"}
     life = {"deployment", "predictions", "performance", "drift_report", "retraining_decision"}
     assert loaded == data | training | life
-    assert jobs == {f"{MODEL}__{job}" for job in ("ingest", "train", "release", "monitor")}
+    assert jobs == {f"{MODEL}__{job}" for job in JOBS}
 
 
 # From raw rows to features ------------------------------------------------------------------
