@@ -36,9 +36,6 @@ def prepare_home(state: Path, environment: dict[str, str] | os._Environ[str]) ->
     instance = home / "dagster.yaml"
     if not instance.exists():
         instance.write_text(DAGSTER_YAML)
-    # A run over a range of partitions has one event for each; in batches that is several times
-    # faster than one commit each.
-    environment.setdefault("DAGSTER_EVENT_BATCH_SIZE", "100")
     environment["MLOPS_ASSETS_STATE"] = str(state)
     environment["DAGSTER_HOME"] = str(home)
     return home
