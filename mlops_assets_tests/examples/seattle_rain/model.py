@@ -24,7 +24,6 @@ def build_entities(days: pl.DataFrame) -> pl.DataFrame:
         day=pl.col("date").dt.strftime("%Y-%m-%d"),
         morning=_midnight(pl.col("date"), ASKED_AT),
         date="date",
-        place=pl.lit("Seattle"),
     )
 
 
@@ -42,7 +41,7 @@ def build_features(inputs: FeatureInputs) -> pl.DataFrame:
 
     def rate(days: int) -> pl.Series:
         known = (inputs.entities, inputs.history)
-        return rolling_rate(*known, label="rain", by=["place"], window=timedelta(days=days))
+        return rolling_rate(*known, label="rain", by=[], window=timedelta(days=days))
 
     angle = (pl.col("date").dt.ordinal_day() - COLDEST_DAY) * (2 * math.pi / 365.25)
     return inputs.entities.with_columns(
