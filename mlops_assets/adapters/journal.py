@@ -51,9 +51,14 @@ def read_champion(ledger: Ledger, model: str) -> Champion | None:
     return Champion(**row.body) if row else None
 
 
-def write_champion(ledger: Ledger, model: str, champion: Champion, at: datetime) -> Record:
-    """Record a promotion by itself, outside a rollout: going back to an earlier version, say."""
-    return write_once(ledger, "promotion", model, "champion", asdict(champion), at)
+def write_champion(
+    ledger: Ledger, model: str, champion: Champion, at: datetime, *, after: int | None = None
+) -> Record:
+    """Record a promotion by itself, outside a rollout: going back to an earlier version, say.
+
+    ``after`` is the sequence of the promotion decided on, None for whatever is the latest now.
+    """
+    return write_once(ledger, "promotion", model, "champion", asdict(champion), at, after=after)
 
 
 def read_rollout(ledger: Ledger, model: str, version: str | None = None) -> RolloutState | None:

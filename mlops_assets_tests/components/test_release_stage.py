@@ -435,6 +435,19 @@ class TestRollBack:
         due = find_next_step(canary.model, canary.ledger, canary.telemetry)
         assert due == "no rollout in progress and no new version"
 
+    def test_given_it_went_back_already_then_it_never_goes_forth_to_the_bad_version(self, canary):
+        canary.observe("v2", "v1")
+        for _ in range(2):
+            step(canary, "v2")
+        self.roll_back(canary)
+        with pytest.raises(RefusedError, match="no champion before this one"):
+            self.roll_back(canary)
+        assert weights(canary) == {"v1": 100}
+
+    def test_given_nothing_released_then_refused(self, world):
+        with pytest.raises(RefusedError, match="nothing was released yet"):
+            self.roll_back(world)
+
     def test_given_nothing_to_go_back_to_then_refused(self, first):
         with pytest.raises(RefusedError, match="no champion before this one"):
             self.roll_back(first)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from mlops_assets.adapters.ports import SourceFiles, TableStore
-from mlops_assets.components.assets.wiring import blocking_check, common, key_of
+from mlops_assets.components.assets.wiring import asset_arguments, blocking_check, key_of
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.metadata import (
     check_result,
@@ -47,7 +47,7 @@ def _build_raw(model: ModelDefinition, source: Source) -> dg.AssetsDefinition:
         backfill_policy=ONE_RUN if source.partitioned_by else None,
         description=f"{source.description or source.name}, as delivered, from `{source.path}`.",
         metadata={"dagster/column_schema": source_schema(source), "path": source.path},
-        **common(model, TABLE),
+        **asset_arguments(model, TABLE),
     )
     def raw(
         context: dg.AssetExecutionContext,
@@ -103,13 +103,13 @@ def _build_validated(model: ModelDefinition, source: Source) -> dg.AssetsDefinit
                     "dagster/column_schema": schema,
                     "dagster/column_lineage": source_lineage(source, raw),
                 },
-                **common(model, ("polars", "deltalake", "pandera")),
+                **asset_arguments(model, ("polars", "deltalake", "pandera")),
             ),
             dg.AssetSpec(
                 aside,
                 deps=[raw],
                 description=f"Rows of {source.name} that break a rule, with the rules they break.",
-                **common(model, ("polars", "deltalake", "pandera")),
+                **asset_arguments(model, ("polars", "deltalake", "pandera")),
             ),
         ],
         check_specs=[
@@ -161,7 +161,7 @@ def _build_labels(model: ModelDefinition) -> dg.AssetsDefinition:
         code_version=model.code_digest[:12],
         description=f"Each `{model.spec.entities.key}` with its label `{model.spec.label}` "
         "(null where there is none) and the moment it became known.",
-        **common(model, TABLE),
+        **asset_arguments(model, TABLE),
     )
     def labels(
         context: dg.AssetExecutionContext, tables: dg.ResourceParam[TableStore]
@@ -204,7 +204,7 @@ def _build_features(model: ModelDefinition) -> dg.AssetsDefinition:
                 "Built again with one more partition of history, no feature changes.",
             ),
         ],
-        **common(model, TABLE),
+        **asset_arguments(model, TABLE),
     )
     def features(
         context: dg.AssetExecutionContext, tables: dg.ResourceParam[TableStore]

@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.adapters.ports import Clock, Ledger, Reports, TableStore, Telemetry
-from mlops_assets.components.assets.wiring import common, key_of
+from mlops_assets.components.assets.wiring import asset_arguments, key_of
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.metadata import (
     check_result,
@@ -44,7 +44,7 @@ def _build_predictions(model: ModelDefinition) -> dg.AssetsDefinition:
         deps=[dg.AssetDep(key_of(model, "deployment"), partition_mapping=dg.AllPartitionMapping())],
         partitions_def=build_partitions(model.calendar),
         description="What the endpoint answered for the rows of a partition, each once.",
-        **common(model, ("polars", "deltalake")),
+        **asset_arguments(model, ("polars", "deltalake")),
     )
     def predictions(
         context: dg.AssetExecutionContext,
@@ -65,7 +65,7 @@ def _build_performance(model: ModelDefinition) -> dg.AssetsDefinition:
         deps=[key_of(model, "predictions"), key_of(model, "labels")],
         partitions_def=build_partitions(model.calendar),
         description="How good the answers were, as far as labels have arrived, per version.",
-        **common(model, ("scikitlearn",)),
+        **asset_arguments(model, ("scikitlearn",)),
     )
     def performance(
         context: dg.AssetExecutionContext,
@@ -108,7 +108,7 @@ def _build_drift_report(model: ModelDefinition) -> dg.AssetsDefinition:
                 description="The columns that matter look as they did in training.",
             )
         ],
-        **common(model, ("evidently",)),
+        **asset_arguments(model, ("evidently",)),
     )
     def drift_report(
         context: dg.AssetExecutionContext,
@@ -172,7 +172,7 @@ def _build_retraining_decision(model: ModelDefinition) -> dg.AssetsDefinition:
         partitions_def=build_partitions(model.calendar),
         description="Whether the drift seen so far asks for a new training, and why; the sensor "
         "retrain_on_drift acts on the same rule.",
-        **common(model, ("ledger",)),
+        **asset_arguments(model, ("ledger",)),
     )
     def retraining_decision(
         context: dg.AssetExecutionContext,

@@ -6,7 +6,7 @@ import dagster as dg
 
 from mlops_assets.adapters.journal import read_rollout_history
 from mlops_assets.adapters.ports import Clock, Ledger, Registry, Serving, Telemetry
-from mlops_assets.components.assets.wiring import common, key_of
+from mlops_assets.components.assets.wiring import asset_arguments, key_of
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.metadata import markdown_table, pictures
 from mlops_assets.components.partitions import build_version_partitions
@@ -26,7 +26,7 @@ def build_deployment(model: ModelDefinition) -> dg.AssetsDefinition:
         pool=f"{model.name}__deployment",
         description=f"A version's rollout ({model.spec.rollout.strategy}): materialize to take it "
         "one step further. Verifies the verdict itself; the endpoint outlives the run.",
-        **common(model, ("kserve",)),
+        **asset_arguments(model, ("kserve",)),
     )
     def deployment(
         context: dg.AssetExecutionContext,

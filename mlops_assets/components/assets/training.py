@@ -13,7 +13,7 @@ from mlops_assets.adapters.ports import (
     TableStore,
     Tracking,
 )
-from mlops_assets.components.assets.wiring import blocking_check, common, key_of
+from mlops_assets.components.assets.wiring import asset_arguments, blocking_check, key_of
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.metadata import check_result, markdown_table, numbers, pictures
 from mlops_assets.components.partitions import build_partitions, build_version_partitions, earlier
@@ -64,7 +64,7 @@ def _build_training_set(model: ModelDefinition) -> dg.AssetsDefinition:
         check_specs=[
             blocking_check(key, check, "Labels fitted on were known before rows tested on.")
         ],
-        **common(model, ("ledger",)),
+        **asset_arguments(model, ("ledger",)),
     )
     def training_set(
         context: dg.AssetExecutionContext,
@@ -97,7 +97,7 @@ def _build_study(model: ModelDefinition) -> dg.AssetsDefinition:
         partitions_def=build_partitions(model.calendar),
         description="Search for parameters: fitted on the training set's earlier rows, judged on "
         "its later ones, before any row that the model is tested on.",
-        **common(model, ("optuna",)),
+        **asset_arguments(model, ("optuna",)),
     )
     def study(
         context: dg.AssetExecutionContext,
@@ -135,7 +135,7 @@ def _build_trained_model(model: ModelDefinition) -> dg.AssetsDefinition:
         partitions_def=build_partitions(model.calendar),
         code_version=model.code_digest[:12],
         description="The estimator fitted on the training set's rows, kept under its digest.",
-        **common(model, ("scikitlearn", "mlflow")),
+        **asset_arguments(model, ("scikitlearn", "mlflow")),
     )
     def trained_model(
         context: dg.AssetExecutionContext,
@@ -197,7 +197,7 @@ def _build_evaluation(model: ModelDefinition) -> dg.AssetsDefinition:
             blocking_check(key, name, "Gate from defs.yaml; not green, no registered version.")
             for name in model.spec.gates.names
         ],
-        **common(model, ("scikitlearn",)),
+        **asset_arguments(model, ("scikitlearn",)),
     )
     def evaluation(
         context: dg.AssetExecutionContext,
@@ -251,7 +251,7 @@ def _build_model_version(model: ModelDefinition) -> dg.AssetsDefinition:
         partitions_def=build_partitions(model.calendar),
         description="The trained model registered as challenger. Refused without a recorded "
         "verdict that passed, whoever asks.",
-        **common(model, ("mlflow",)),
+        **asset_arguments(model, ("mlflow",)),
     )
     def model_version(
         context: dg.AssetExecutionContext,

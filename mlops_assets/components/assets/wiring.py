@@ -15,8 +15,8 @@ def key_of(model: ModelDefinition, name: str) -> dg.AssetKey:
     return dg.AssetKey([model.name, name])
 
 
-def common(model: ModelDefinition, kinds: Iterable[str]) -> dict[str, Any]:
-    """Group, owners and kinds."""
+def asset_arguments(model: ModelDefinition, kinds: Iterable[str]) -> dict[str, Any]:
+    """The arguments every asset is made with: group, owners and kinds."""
     return {"group_name": model.name, "owners": list(model.spec.owners), "kinds": set(kinds)}
 
 

@@ -94,12 +94,16 @@ def roll_back(
         write_rollout(ledger, model.name, ended, clock.now(), after=after)
         _apply_aliases(model, ended, ledger, registry)
         return f"the rollout of {state.version} was ended at {state.weight} %"
-    served = [Champion(**row.body) for row in ledger.history("promotion", model.name, "champion")]
-    earlier = [champion for champion in served if champion.version != served[-1].version]
+    promotions = ledger.history("promotion", model.name, "champion")
+    if not promotions:
+        raise RefusedError(f"{model.name}: nothing was released yet")
+    served = [Champion(**row.body) for row in promotions]
+    # What served before this version first did: going back twice goes further back, never forth.
+    earlier = served[: [champion.version for champion in served].index(served[-1].version)]
     if not earlier:
         raise RefusedError(f"{model.name}: no rollout in progress and no champion before this one")
     back = replace(earlier[-1], reason=reason)
-    write_champion(ledger, model.name, back, clock.now())
+    write_champion(ledger, model.name, back, clock.now(), after=promotions[-1].sequence)
     registry.set_alias(model.name, "champion", back.version)
     return f"champion is {back.version} again, instead of {served[-1].version}"
 
