@@ -17,13 +17,15 @@ class RolloutPolicy:
 
     ``canary`` goes through ``steps`` (percent of the requests) and is analysed at each;
     ``recreate`` switches at once. ``start``: ``automatic`` begins as soon as a challenger has
-    passed its gates, ``manual`` waits for a person.
+    passed its gates, ``manual`` waits for a person. ``approval``: no version gets traffic before
+    a person has approved it.
     """
 
     strategy: Literal["canary", "recreate"] = "recreate"
     steps: tuple[int, ...] = ()
     analysis: AnalysisPolicy = field(default_factory=AnalysisPolicy)
     start: Literal["automatic", "manual"] = "automatic"
+    approval: bool = False
     ready_timeout: float = 60.0
 
     def __post_init__(self) -> None:
