@@ -3,35 +3,56 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from random import Random
+from statistics import fmean
 from typing import Any
 
-from mlops_assets.lifecycle.tuning import Dimension, Tuning, TuningResult
+from mlops_assets.lifecycle.tuning import (
+    Dimension,
+    Objective,
+    Trial,
+    Tuning,
+    TuningResult,
+    conclude_study,
+    require_finite,
+    require_space,
+)
 
 
 class InMemoryStudies:
-    """``Studies`` by random search; trial N depends on the seed and N alone."""
+    """``Studies`` by random search; trial N depends on the seed and N alone.
+
+    It fits in this process whatever ``workers`` says, prunes nothing, knows no time limit, and
+    tells no importance.
+    """
 
     def __init__(self) -> None:
-        self._trials: dict[str, list[tuple[float, dict[str, Any]]]] = {}
+        self._trials: dict[str, list[Trial]] = {}
 
     def optimise(
         self,
         name: str,
         tuning: Tuning,
-        objective: Callable[[Mapping[str, Any]], float],
-        report: Callable[[str], None],
+        objective: Objective,
+        report: Callable[[Trial], None],
     ) -> TuningResult:
+        require_space(name, tuning)
         trials = self._trials.setdefault(name, [])
         while len(trials) < tuning.trials:
-            number = len(trials) + 1
-            random = Random(f"{tuning.seed}/{number}")  # noqa: S311 - no secret
-            parameters = {key: _draw(random, of) for key, of in tuning.space.items()}
-            trials.append((objective(parameters), parameters))
-            report(f"trial {number} of {tuning.trials}: {trials[-1][0]:.5f} {parameters}")
-        value, best = min(trials, key=lambda trial: trial[0])
-        return TuningResult(best, value, tuple(value for value, _ in trials))
+            trials.append(_run(name, tuning, objective, len(trials) + 1))
+            report(trials[-1])
+        return conclude_study(name, trials[: tuning.trials], {}, "trials")
+
+
+def _run(name: str, tuning: Tuning, objective: Objective, number: int) -> Trial:
+    random = Random(f"{tuning.seed}/{number}")  # noqa: S311 - no secret
+    parameters = {key: _draw(random, of) for key, of in tuning.space.items()}
+    folds = []
+    for fold in range(objective.folds):
+        folds.append(objective(parameters, fold))
+        require_finite(name, folds[-1], parameters, fold)
+    return Trial(number, parameters, fmean(folds), tuple(folds), seconds=0.0)
 
 
 def _draw(random: Random, dimension: Dimension) -> Any:
