@@ -3,11 +3,14 @@
 dagster-mlflow finds or makes the MLflow run of a Dagster run by searching, and leaves it open.
 Here the run is made first, one for each (Dagster run, asset, partition), handed over by its id,
 and ended with the state the block ended in.
+
+On a local database a file lock lets one process at a time look for a run and make it. A server has
+no such lock: of two processes that make the same run within the same moment both keep the first
+and delete the other, unless one looks before the other's run can be seen.
 """
 
 from __future__ import annotations
 
-import logging
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -15,18 +18,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.adapters.skops_models import TRUSTED_TYPES
-from mlops_assets.lifecycle.training import ModelSignature
+from mlops_assets.adapters.mlflow_children import MlflowChildren, log_values
+from mlops_assets.adapters.mlflow_connection import alone, connect, every_page, literal
+from mlops_assets.adapters.mlflow_runs import MlflowRun
+from mlops_assets.adapters.mlflow_tags import tags_at_creation
+from mlops_assets.adapters.ports import RunStatus
+from mlops_assets.adapters.tracking_identity import IDENTITY, TRACKING_RUN, ended_by
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.models import ModelSignature as MlflowSignature
 
-IDENTITY = ("dagster_run_id", "dagster_asset", "dagster_partition")
-"""The tags that together name one tracking run."""
+__all__ = ["IDENTITY", "MlflowRun", "MlflowTracking", "connect", "literal"]
 
 _OPENING = Lock()
 """Threads make and open runs in turn: MLflow's active experiment is that of the whole process."""
@@ -37,7 +42,8 @@ class MlflowTracking:
     """``Tracking`` on an MLflow server or database.
 
     ``artifacts`` is where new experiments keep their files, None to let a server decide;
-    ``ui`` is the address people open.
+    ``ui`` is the address people open. A run is annotated by its own id, or by the one that its
+    tag ``tracking_run`` names.
     """
 
     uri: str
@@ -46,38 +52,56 @@ class MlflowTracking:
 
     @contextmanager
     def run(self, *, experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[MlflowRun]:
-        with _OPENING:
-            run_id, experiment_id = self._make_run(experiment, name, tags)
+        client = connect(self.uri)
+        with _OPENING, alone(self.uri):
+            run_id, experiment_id = self._find_or_make_run(client, experiment, name, tags)
         url = f"{self.ui}/#/experiments/{experiment_id}/runs/{run_id}" if self.ui else None
+        children = MlflowChildren(client, experiment_id, run_id, tags["dagster_run_id"])
         try:
             with _OPENING:
                 resource = self._open(run_id, experiment, name, tags)
-            yield MlflowRun(resource, run_id, url)
+            yield MlflowRun(resource, run_id, url, children)
         except BaseException as error:
-            stopped = isinstance(error, KeyboardInterrupt | SystemExit)
-            self._end(run_id, "KILLED" if stopped else "FAILED")
+            self._end(run_id, ended_by(error))
             raise
         self._end(run_id, "FINISHED")
 
     def annotate(
-        self, run_id: str, metrics: Mapping[str, float], images: Mapping[str, bytes]
+        self,
+        run_id: str,
+        metrics: Mapping[str, float],
+        images: Mapping[str, bytes],
+        texts: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         client = connect(self.uri)
-        for name, value in metrics.items():
-            client.log_metric(run_id, name, value)
+        run_id = _find_run(client, run_id)
+        log_values(client, run_id, {}, metrics)
+        for name, text in texts.items():
+            client.log_text(run_id, text, f"cards/{name}.md")
         with tempfile.TemporaryDirectory() as folder:
             for name, png in images.items():
                 path = Path(folder) / f"{name}.png"
                 path.write_bytes(png)
                 client.log_artifact(run_id, str(path), "plots")
 
-    def _make_run(self, experiment: str, name: str, tags: Mapping[str, str]) -> tuple[str, str]:
-        """The run these tags name, made first when a retry did not leave it there already."""
+    def end_unfinished(self, dagster_run_id: str, status: RunStatus) -> list[str]:
         client = connect(self.uri)
+        same = f"tags.dagster_run_id = {literal(dagster_run_id)}"
+        still_open = f"{same} and attributes.status = 'RUNNING'"
+        found = _search(client, still_open)
+        for run_id in found:
+            client.set_terminated(run_id, status)
+        return found
+
+    def _find_or_make_run(
+        self, client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]
+    ) -> tuple[str, str]:
+        """The run these tags name, made first when a retry did not leave it there already."""
         experiment_id = self._find_or_make_experiment(client, experiment)
         run_id = _first_run(client, experiment_id, tags)
         if run_id is None:
-            made = client.create_run(experiment_id, tags=dict(tags), run_name=name).info.run_id
+            told = tags_at_creation(tags)
+            made = client.create_run(experiment_id, tags=told, run_name=name).info.run_id
             # Another process may have looked and made at the same time: all keep the first run.
             run_id = _first_run(client, experiment_id, tags) or made
             if run_id != made:
@@ -121,7 +145,7 @@ class MlflowTracking:
             )
         )
 
-    def _end(self, run_id: str, status: str) -> None:
+    def _end(self, run_id: str, status: RunStatus) -> None:
         import mlflow
 
         active = mlflow.active_run()
@@ -131,66 +155,34 @@ class MlflowTracking:
             connect(self.uri).set_terminated(run_id, status)
 
 
-@dataclass(frozen=True)
-class MlflowRun:
-    """``TrackingRun`` that is MLflow's active run."""
-
-    resource: Any
-    run_id: str
-    url: str | None
-
-    def log_params(self, params: Mapping[str, Any]) -> None:
-        self.resource.log_params(dict(params))
-
-    def log_metrics(self, metrics: Mapping[str, float]) -> None:
-        self.resource.log_metrics(dict(metrics))
-
-    def log_model(self, model: Any, signature: ModelSignature) -> str:
-        import mlflow.sklearn
-        import sklearn
-        import skops
-
-        logged = mlflow.sklearn.log_model(
-            model,
-            name=signature.model,
-            serialization_format="skops",
-            skops_trusted_types=list(TRUSTED_TYPES),
-            signature=_schema(signature),
-            # Named here: left to itself MLflow starts a second interpreter to find them out.
-            pip_requirements=[
-                f"scikit-learn=={sklearn.__version__}",
-                f"skops=={skops.__version__}",
-            ],
-        )
-        return str(logged.model_uri)
-
-
-def connect(uri: str) -> MlflowClient:
-    """A client of the tracking server or database; a local database's folder is made."""
-    from mlflow import MlflowClient
-
-    # A new database announces every table it makes; nobody has asked.
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    return MlflowClient(uri, registry_uri=uri)
-
-
-def literal(text: str) -> str:
-    """Text as MLflow's searches want it: they know no escapes, so in the quotes it has not."""
-    mark = '"' if "'" in text else "'"
-    if mark in text:
-        raise ValueError(f"{text}: MLflow cannot search for text that has both kinds of quotes")
-    return f"{mark}{text}{mark}"
-
-
 def _first_run(client: MlflowClient, experiment_id: str, tags: Mapping[str, str]) -> str | None:
     same = " and ".join(f"tags.{tag} = {literal(tags[tag])}" for tag in IDENTITY)
     order = ["attributes.start_time ASC", "attributes.run_id ASC"]
     runs = client.search_runs([experiment_id], same, max_results=1, order_by=order)
     return runs[0].info.run_id if runs else None
+
+
+def _find_run(client: MlflowClient, run_id: str) -> str:
+    """The run of this id, or the one whose tag says that this is its id elsewhere."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(client.get_run(run_id).info.run_id)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        found = _search(client, f"tags.{TRACKING_RUN} = {literal(run_id)}")
+        if not found:
+            raise
+        return found[0]
+
+
+def _search(client: MlflowClient, wanted: str) -> list[str]:
+    """The ids of the runs of all experiments that the filter lets through."""
+    known = every_page(lambda page: client.search_experiments(page_token=page))
+    where = [experiment.experiment_id for experiment in known]
+    runs = every_page(lambda page: client.search_runs(where, wanted, page_token=page))
+    return [run.info.run_id for run in runs]
 
 
 def _open_resource(context: Any) -> Any:
@@ -200,17 +192,6 @@ def _open_resource(context: Any) -> Any:
         from dagster_mlflow.resources import MlFlow
 
         return MlFlow(context)  # type: ignore[no-untyped-call]
-
-
-def _schema(signature: ModelSignature) -> MlflowSignature:
-    from mlflow.models import ModelSignature as MlflowSignature
-    from mlflow.types import ColSpec, Schema
-
-    kinds = {"numeric": "double", "categorical": "string"}
-    return MlflowSignature(
-        inputs=Schema([ColSpec(kinds[f.kind], f.name, required=True) for f in signature.features]),
-        outputs=Schema([ColSpec("double", "probability")]),
-    )
 
 
 class _Quiet:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import uuid4
 
 import polars as pl
@@ -15,9 +14,15 @@ from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from mlops_assets.adapters.fan_out_tracking import FanOutTracking
 from mlops_assets.adapters.in_memory import InMemoryTracking
 from mlops_assets.adapters.mlflow_tracking import MlflowTracking
+from mlops_assets.adapters.ports import Dataset
+from mlops_assets.adapters.tensorboard_run_file import RunFile
+from mlops_assets.adapters.tensorboard_tracking import TensorboardTracking
+from mlops_assets.adapters.tracking_identity import TRACKING_RUN
 from mlops_assets.lifecycle.training import (
     Feature,
     ModelSignature,
@@ -46,6 +51,16 @@ class Seen:
     params: dict[str, str]
     metrics: dict[str, float]
     images: dict[str, bytes]
+    texts: dict[str, str] = field(default_factory=dict)
+    datasets: list[tuple[str, str, int, str]] = field(default_factory=list)
+    children: dict[str, tuple[str, dict[str, float]]] = field(default_factory=dict)
+
+
+FEATURES_DATA = Dataset("features", "d" * 64, "state/tables/features", 12, "training")
+
+
+class TerminatedError(BaseException):
+    """Like Dagster's own: it derives from no ``Exception``."""
 
 
 def tags(partition="2013-W10", run="run 1", asset="trained_model"):
@@ -115,7 +130,12 @@ class TrackingContract:
 
     @pytest.mark.parametrize(
         ("error", "status"),
-        [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED"), (SystemExit, "KILLED")],
+        [
+            (ValueError, "FAILED"),
+            (KeyboardInterrupt, "KILLED"),
+            (SystemExit, "KILLED"),
+            (TerminatedError, "KILLED"),
+        ],
     )
     def test_when_the_block_raises_then_the_run_says_so_and_the_error_goes_on(
         self, tracking, experiment, error, status
@@ -171,23 +191,117 @@ class TrackingContract:
                 run.log_params({"rate": 0.2})
         assert self.look(tracking, run.run_id).params == {"rate": "0.1"}
 
-    def test_a_logged_model_answers_like_the_fitted_one(self, tracking, experiment):
-        fitted = fit_estimator(build_estimator, ROWS, FEATURES, "late", parameters={}, seed=7)
-        signature = ModelSignature(
-            model="delays",
-            features=FEATURES,
-            entity_key="flight",
-            time="moment",
-            label="late",
-            train_as_of="2013-W10",
-            training_set="digest",
-            estimator="build_estimator",
-        )
+    def test_when_the_generator_that_holds_the_block_is_closed_then_the_run_was_killed(
+        self, tracking, experiment
+    ):
+        def hold():
+            with tracking.run(experiment=experiment, name="name", tags=tags()) as run:
+                yield run.run_id
+
+        held = hold()
+        run_id = next(held)
+        held.close()
+        assert self.look(tracking, run_id).status == "KILLED"
+
+    def test_the_tags_of_the_last_try_are_seen_beside_those_of_earlier_ones(
+        self, tracking, experiment
+    ):
+        log(tracking, experiment, {**tags(), "retry": "0", "early": "kept"})
+        run_id = log(tracking, experiment, {**tags(), "retry": "1"})
+        seen = self.look(tracking, run_id).tags
+        assert (seen["retry"], seen["early"]) == ("1", "kept")
+
+    def test_a_dataset_is_seen_once_however_often_it_is_named(self, tracking, experiment):
+        other = Dataset("labels", "e" * 64, "state/tables/labels", 7, "evaluation")
+        for _ in range(2):
+            with tracking.run(experiment=experiment, name="name", tags=tags()) as run:
+                run.log_dataset(FEATURES_DATA)
+                run.log_dataset(other)
+                run.log_dataset(FEATURES_DATA)
+        seen = self.look(tracking, run.run_id).datasets
+        assert sorted(seen) == [
+            ("features", "d" * 64, 12, "training"),
+            ("labels", "e" * 64, 7, "evaluation"),
+        ]
+
+    def test_another_digest_of_the_same_dataset_is_another_one(self, tracking, experiment):
+        newer = Dataset("features", "f" * 64, "state/tables/features", 13, "training")
         with tracking.run(experiment=experiment, name="name", tags=tags()) as run:
-            uri = run.log_model(fitted, signature)
-        loaded = self.load_model(tracking, uri)
-        expected = predict_probability(fitted, ROWS, FEATURES)
-        assert predict_probability(loaded, ROWS, FEATURES).tolist() == expected.tolist()
+            run.log_dataset(FEATURES_DATA)
+            run.log_dataset(newer)
+        seen = self.look(tracking, run.run_id).datasets
+        assert sorted(rows for _, _, rows, _ in seen) == [12, 13]
+
+    def test_children_are_seen_below_their_run_with_the_status_they_ended_in(
+        self, tracking, experiment
+    ):
+        with tracking.run(experiment=experiment, name="name", tags=tags()) as run:
+            run.log_child("trial 1", {"rate": 0.1}, {"loss": 0.5})
+            run.log_child("trial 2", {"rate": 0.2}, {}, "FAILED")
+            run.log_child("trial/3", {}, {"loss": 0.25}, "KILLED")
+        assert self.look(tracking, run.run_id).children == {
+            "trial 1": ("FINISHED", {"loss": 0.5}),
+            "trial 2": ("FAILED", {}),
+            "trial/3": ("KILLED", {"loss": 0.25}),
+        }
+
+    def test_when_a_retry_logs_a_child_again_then_there_is_one_as_it_was(
+        self, tracking, experiment
+    ):
+        for loss in (0.5, 0.75):
+            with tracking.run(experiment=experiment, name="name", tags=tags()) as run:
+                run.log_child("trial 1", {"rate": 0.1}, {"loss": loss})
+                run.log_child("trial 1", {"rate": 0.1}, {"loss": loss + 1})
+        assert self.look(tracking, run.run_id).children == {"trial 1": ("FINISHED", {"loss": 0.5})}
+
+    def test_when_a_retry_logs_a_child_that_had_failed_then_that_one_finishes(
+        self, tracking, experiment
+    ):
+        for status, metrics in (("FAILED", {}), ("FINISHED", {"loss": 0.5})):
+            with tracking.run(experiment=experiment, name="name", tags=tags()) as run:
+                run.log_child("trial 1", {"rate": 0.1}, metrics, status)
+        assert self.look(tracking, run.run_id).children == {"trial 1": ("FINISHED", {"loss": 0.5})}
+
+    def test_a_child_is_not_taken_for_its_parent(self, tracking, experiment):
+        with tracking.run(experiment=experiment, name="name", tags=tags()) as run:
+            run.log_child("trial 1", {}, {"loss": 0.5})
+        assert log(tracking, experiment, tags(), after=1) == run.run_id
+        assert self.look(tracking, run.run_id).metrics == {"after": 1.0}
+
+    def test_texts_can_be_added_to_a_run_that_has_ended_and_replaced(self, tracking, experiment):
+        run_id = log(tracking, experiment, tags())
+        tracking.annotate(run_id, {}, {}, {"model": "# Old", "data": "Rows: 12 \u2264 13"})
+        tracking.annotate(run_id, {}, {}, {"model": "# Model\n\n| a | b |\n"})
+        seen = self.look(tracking, run_id)
+        assert seen.texts == {
+            "model": "# Model\n\n| a | b |\n",
+            "data": "Rows: 12 \u2264 13",
+        }
+        assert seen.status == "FINISHED"
+
+    @pytest.mark.parametrize("unknown", ["0" * 32, "no such run"])
+    def test_annotating_a_run_that_there_is_not_is_an_error(self, tracking, experiment, unknown):
+        log(tracking, experiment, tags())
+        with pytest.raises(Exception, match=unknown):
+            tracking.annotate(unknown, {"auc": 0.75}, {})
+
+    def test_the_open_runs_of_a_dagster_run_can_be_ended_by_others_once(self, tracking, experiment):
+        mine, theirs = f"mine-{experiment}", f"theirs-{experiment}"
+        ended = log(tracking, experiment, tags("ended", run=mine))
+        with (
+            tracking.run(experiment=experiment, name="a", tags=tags("a", run=mine)) as a,
+            tracking.run(experiment=f"{experiment}-b", name="b", tags=tags("b", run=mine)) as b,
+            tracking.run(experiment=experiment, name="c", tags=tags("a", run=theirs)) as c,
+        ):
+            a.log_child("trial 1", {}, {})
+            assert set(tracking.end_unfinished(mine, "KILLED")) == {a.run_id, b.run_id}
+            assert tracking.end_unfinished(mine, "FAILED") == []
+            seen = [self.look(tracking, run).status for run in (a.run_id, b.run_id, c.run_id)]
+            assert seen == ["KILLED", "KILLED", "RUNNING"]
+        assert self.look(tracking, ended).status == "FINISHED"
+
+    def test_a_dagster_run_that_tracked_nothing_has_nothing_to_end(self, tracking):
+        assert tracking.end_unfinished("no such run", "KILLED") == []
 
     def test_a_quote_in_a_tag_is_kept(self, tracking, experiment):
         run_id = log(tracking, experiment, tags("it's"))
@@ -228,15 +342,60 @@ class TrackingContract:
         assert self.look(tracking, outer.run_id).metrics == {"outer": 1.0}
 
 
-class TestInMemoryTracking(TrackingContract):
+class FurtherContract(TrackingContract):
+    """What an adapter must do to stand behind another one."""
+
+    def test_a_run_can_be_annotated_by_the_id_it_has_elsewhere(self, tracking, experiment):
+        elsewhere = uuid4().hex
+        run_id = log(tracking, experiment, {**tags(), TRACKING_RUN: elsewhere})
+        log(tracking, experiment, tags("other"))
+        tracking.annotate(elsewhere, {"auc": 0.75}, {})
+        assert self.look(tracking, run_id).metrics == {"auc": 0.75}
+
+
+class ModelKeepingContract(TrackingContract):
+    def test_a_logged_model_answers_like_the_fitted_one(self, tracking, experiment):
+        fitted = fit_estimator(build_estimator, ROWS, FEATURES, "late", parameters={}, seed=7)
+        signature = ModelSignature(
+            model="delays",
+            features=FEATURES,
+            entity_key="flight",
+            time="moment",
+            label="late",
+            train_as_of="2013-W10",
+            training_set="digest",
+            estimator="build_estimator",
+        )
+        with tracking.run(experiment=experiment, name="name", tags=tags()) as run:
+            uri = run.log_model(fitted, signature)
+        loaded = self.load_model(tracking, uri)
+        expected = predict_probability(fitted, ROWS, FEATURES)
+        assert predict_probability(loaded, ROWS, FEATURES).tolist() == expected.tolist()
+
+
+def look_in_memory(tracking, run_id):
+    (run,) = (run for run in tracking.runs if run.run_id == run_id)
+    params = {name: str(value) for name, value in run.params.items()}
+    return Seen(
+        run.status,
+        run.name,
+        run.tags,
+        params,
+        run.metrics,
+        run.images,
+        run.texts,
+        [(data.name, data.digest, data.rows, data.context) for data in run.datasets],
+        {name: (child.status, child.metrics) for name, child in run.children.items()},
+    )
+
+
+class TestInMemoryTracking(ModelKeepingContract, FurtherContract):
     @pytest.fixture
     def tracking(self):
         return InMemoryTracking()
 
     def look(self, tracking, run_id):
-        (run,) = (run for run in tracking.runs if run.run_id == run_id)
-        params = {name: str(value) for name, value in run.params.items()}
-        return Seen(run.status, run.name, run.tags, params, run.metrics, run.images)
+        return look_in_memory(tracking, run_id)
 
     def load_model(self, tracking, uri):
         (model,) = (run.models[uri][0] for run in tracking.runs if uri in run.models)
@@ -248,7 +407,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("tracking")
 
 
-class TestMlflowTracking(TrackingContract):
+class TestMlflowTracking(ModelKeepingContract, FurtherContract):
     @pytest.fixture
     def tracking(self, folder):
         return MlflowTracking(f"sqlite:///{folder}/deep/mlflow.db", folder / "artifacts")
@@ -267,8 +426,7 @@ class TestMlflowTracking(TrackingContract):
 
         client = MlflowClient(tracking.uri)
         run = client.get_run(run_id)
-        paths = [file.path for file in client.list_artifacts(run_id, "plots")]
-        folder = tracking.artifacts / client.get_experiment(run.info.experiment_id).name
+        artifacts = tracking.artifacts / client.get_experiment(run.info.experiment_id).name / run_id
         data = run.data
         return Seen(
             run.info.status,
@@ -276,13 +434,23 @@ class TestMlflowTracking(TrackingContract):
             data.tags,
             data.params,
             data.metrics,
-            {
-                path.removeprefix("plots/").removesuffix(".png"): (
-                    folder / run_id / "artifacts" / path
-                ).read_bytes()
-                for path in paths
-            },
+            {p.stem: p.read_bytes() for p in artifacts.glob("artifacts/plots/*.png")},
+            {p.stem: p.read_text() for p in artifacts.glob("artifacts/cards/*.md")},
+            [self.dataset(given) for given in run.inputs.dataset_inputs],
+            self.children(client, run),
         )
+
+    def dataset(self, given):
+        profile = json.loads(given.dataset.profile)
+        (context,) = (tag.value for tag in given.tags if tag.key == "mlflow.data.context")
+        return given.dataset.name, profile["digest"], profile["num_rows"], context
+
+    def children(self, client, run):
+        below = f"tags.mlflow.parentRunId = '{run.info.run_id}'"
+        found = client.search_runs([run.info.experiment_id], below)
+        seen = {child.info.run_name: (child.info.status, child.data.metrics) for child in found}
+        assert len(seen) == len(found)
+        return seen
 
     def load_model(self, tracking, uri):
         import mlflow
@@ -290,98 +458,77 @@ class TestMlflowTracking(TrackingContract):
         mlflow.set_tracking_uri(tracking.uri)
         return mlflow.sklearn.load_model(uri)
 
-    def test_a_run_has_an_address_where_people_can_look(self, tracking, experiment):
-        shown = MlflowTracking(tracking.uri, tracking.artifacts, "http://ui")
-        with shown.run(experiment=experiment, name="name", tags=tags()) as run:
-            assert run.url.startswith("http://ui/#/experiments/")
-            assert run.url.endswith(f"/runs/{run.run_id}")
-        with tracking.run(experiment=experiment, name="name", tags=tags()) as run:
-            assert run.url is None
 
-    def test_when_another_process_makes_the_same_run_in_between_then_its_run_is_kept(
-        self, tracking, experiment, monkeypatch
-    ):
-        from mlflow import MlflowClient
-
-        log(tracking, experiment, tags("before"))
-        make, theirs = MlflowClient.create_run, []
-
-        def make_second(client, *arguments, **options):
-            theirs.append(make(client, *arguments, **options).info.run_id)
-            time.sleep(0.005)  # runs are ordered by milliseconds
-            return make(client, *arguments, **options)
-
-        monkeypatch.setattr(MlflowClient, "create_run", make_second)
-        assert [log(tracking, experiment, tags())] == theirs
-        assert log(tracking, experiment, tags()) == theirs[0]
-        client = MlflowClient(tracking.uri)
-        found = client.get_experiment_by_name(experiment)
-        assert len(client.search_runs([found.experiment_id])) == 2
-
-    def test_when_another_process_makes_the_experiment_in_between_then_it_is_shared(
-        self, tracking, experiment, monkeypatch
-    ):
-        from mlflow import MlflowClient
-
-        make = MlflowClient.create_experiment
-
-        def make_second(client, *arguments):
-            make(client, *arguments)
-            return make(client, *arguments)
-
-        monkeypatch.setattr(MlflowClient, "create_experiment", make_second)
-        run_id = log(tracking, experiment, tags(), rows=1)
-        assert self.look(tracking, run_id).metrics == {"rows": 1.0}
-
-    @pytest.mark.parametrize("within", [True, False])
-    @pytest.mark.parametrize(
-        "step", ["dagster_mlflow.resources.MlFlow._start_run", "mlflow.set_tags"]
+def newest_values(folder):
+    """What TensorBoard reads in a folder: the last value of each tag, by kind."""
+    read = EventAccumulator(str(folder), size_guidance={"images": 0, "tensors": 0, "scalars": 0})
+    read.Reload()
+    kinds = read.Tags()
+    return (
+        {tag: read.Scalars(tag)[-1].value for tag in kinds["scalars"]},
+        {tag: read.Images(tag)[-1].encoded_image_string for tag in kinds["images"]},
+        {
+            tag: read.Tensors(tag)[-1].tensor_proto.string_val[0].decode()
+            for tag in kinds["tensors"]
+        },
     )
-    def test_when_opening_fails_then_the_run_has_failed_and_an_outer_one_goes_on(
-        self, tracking, experiment, monkeypatch, within, step
-    ):
-        import dagster_mlflow.resources  # noqa: F401 - it copies MLflow's functions when imported
-        from mlflow import MlflowClient
 
-        def refuse(*_arguments, **_options):
-            raise ValueError("away")
 
-        def fail_to_open():
-            with monkeypatch.context() as patch:
-                patch.setattr(step, refuse)
-                log(tracking, experiment, tags("inner"))
+def below(values, folder):
+    """The values whose tags lie below the folder, without it."""
+    own = {tag: value for tag, value in values.items() if tag.startswith(f"{folder}/")}
+    return {tag.removeprefix(f"{folder}/"): value for tag, value in own.items()}
 
-        with ExitStack() as stack:
-            if within:
-                outer = stack.enter_context(
-                    tracking.run(experiment=experiment, name="outer", tags=tags("outer"))
-                )
-            with pytest.raises(ValueError, match="away"):
-                fail_to_open()
-            if within:
-                outer.log_metrics({"outer": 1})
-        client = MlflowClient(tracking.uri)
-        found = client.get_experiment_by_name(experiment)
-        runs = client.search_runs([found.experiment_id])
-        status = {run.data.tags["dagster_partition"]: run.info.status for run in runs}
-        assert status == {"inner": "FAILED"} | ({"outer": "FINISHED"} if within else {})
 
-    def test_when_threads_track_in_experiments_of_their_own_then_each_has_its_run(
-        self, tracking, experiment
-    ):
-        barrier = threading.Barrier(4)
+class TestTensorboardTracking(FurtherContract):
+    @pytest.fixture
+    def tracking(self, tmp_path):
+        return TensorboardTracking(tmp_path / "deep" / "tensorboard")
 
-        def attempt(number):
-            barrier.wait()
-            return [log(tracking, f"{experiment}-{number}", tags(f"W{turn}")) for turn in range(4)]
+    def look(self, tracking, run_id):
+        (folder,) = (
+            found.parent
+            for found in tracking.root.rglob("run.json")
+            if RunFile(found.parent).read()["run_id"] == run_id
+        )
+        body = RunFile(folder).read()
+        metrics, images, texts = newest_values(folder)
+        names = {path.name.replace("%2F", "/"): path for path in folder.iterdir() if path.is_dir()}
+        assert set(names) == set(body["children"])
+        return Seen(
+            body["status"],
+            body["name"],
+            body["tags"],
+            {name: str(value) for name, value in body["params"].items()},
+            metrics,
+            below(images, "plots"),
+            below(texts, "cards"),
+            [(d["name"], d["digest"], d["rows"], d["context"]) for d in body["datasets"]],
+            {
+                name: (child["status"], newest_values(names[name])[0])
+                for name, child in body["children"].items()
+            },
+        )
 
-        with ThreadPoolExecutor(4) as pool:
-            runs = [run for several in pool.map(attempt, range(4)) for run in several]
-        assert len(set(runs)) == 16
-        assert {self.look(tracking, run).status for run in runs} == {"FINISHED"}
 
-    def test_a_tag_with_both_kinds_of_quotes_is_refused_before_a_run_is_made(
-        self, tracking, experiment
-    ):
-        with pytest.raises(ValueError, match="both kinds of quotes"):
-            log(tracking, experiment, tags('it\'s "quoted"'))
+class TestFanOutTracking(ModelKeepingContract):
+    """Over fakes that must both see the same, and TensorBoard's files."""
+
+    @pytest.fixture
+    def tracking(self, tmp_path):
+        return FanOutTracking(
+            InMemoryTracking(), (InMemoryTracking(), TensorboardTracking(tmp_path))
+        )
+
+    def look(self, tracking, run_id):
+        (other,) = (run for run in tracking.others[0].runs if run.tags[TRACKING_RUN] == run_id)
+        seen = look_in_memory(tracking.first, run_id)
+        also = look_in_memory(tracking.others[0], other.run_id)
+        del also.tags[TRACKING_RUN]
+        assert also == seen
+        also.tags[TRACKING_RUN] = run_id
+        return seen
+
+    def load_model(self, tracking, uri):
+        (model,) = (run.models[uri][0] for run in tracking.first.runs if uri in run.models)
+        return model
