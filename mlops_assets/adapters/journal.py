@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from mlops_assets.adapters.ports import Ledger, Record
+from mlops_assets.lifecycle.clearance import Override
 from mlops_assets.lifecycle.rollout.state import Champion, RolloutState, Routing, build_routing
 
 ROLLOUT = "rollout"
@@ -108,7 +109,20 @@ def read_routing(ledger: Ledger, model: str) -> Routing:
     return build_routing(model, read_champion(ledger, model), read_rollout(ledger, model))
 
 
-def has_passed(ledger: Ledger, model: str, digest: str) -> bool:
-    """Whether the latest verdict on a model digest lets it serve."""
+def read_override(ledger: Ledger, model: str, digest: str) -> Override | None:
+    """The latest override of a verdict on a model digest, whether or not it still holds."""
+    row = ledger.latest("override", model, digest)
+    return Override(**row.body) if row else None
+
+
+def may_serve(ledger: Ledger, model: str, digest: str) -> bool:
+    """Whether the latest verdict on a model digest passed, or was overridden by a person.
+
+    Releasing asks for more (``lifecycle.clearance``). This is the last look before a server loads
+    files: an override that has expired takes no traffic away from a version that was released.
+    """
     row = ledger.latest("verdict", model, digest)
-    return bool(row and row.body["outcome"] == "passed")
+    if row is None or row.body["outcome"] == "passed":
+        return row is not None
+    override = read_override(ledger, model, digest)
+    return override is not None and override.verdict == row.sequence

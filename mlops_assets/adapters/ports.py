@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     import polars as pl
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from mlops_assets.lifecycle.monitoring import DriftReport
     from mlops_assets.lifecycle.rollout.analysis import Window
     from mlops_assets.lifecycle.sources import SourceFile
+    from mlops_assets.lifecycle.staging import StagedAnswers
     from mlops_assets.lifecycle.training import ModelSignature
-    from mlops_assets.lifecycle.tuning import Tuning, TuningResult
+    from mlops_assets.lifecycle.tuning import Objective, Trial, Tuning, TuningResult
 
 
 class Clock(Protocol):
@@ -123,8 +125,25 @@ class ModelFiles(Protocol):
         Raises ``ArtifactError`` when files are missing, changed, or hold untrusted types.
         """
 
+    def holds(self, digest: str) -> bool:
+        """Whether there are files of that digest; ``load`` is what verifies them."""
+
     def path(self, digest: str) -> Path:
         """The folder that holds the files."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Data that went into a run: which table, at which digest, how many rows, and for what."""
+
+    name: str
+    digest: str
+    source: str
+    rows: int
+    context: Literal["training", "tuning", "calibration", "evaluation"]
+
+
+RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 
 class TrackingRun(Protocol):
@@ -135,6 +154,18 @@ class TrackingRun(Protocol):
 
     def log_params(self, params: Mapping[str, Any]) -> None: ...
     def log_metrics(self, metrics: Mapping[str, float]) -> None: ...
+    def log_dataset(self, dataset: Dataset) -> None:
+        """Name data that went in; naming the same again does nothing."""
+
+    def log_child(
+        self,
+        name: str,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        status: RunStatus = "FINISHED",
+    ) -> None:
+        """One run below this one that has ended already: a trial of a study."""
+
     def log_model(self, model: Any, signature: ModelSignature) -> str:
         """Log a fitted model; returns the URI a registry can register."""
 
@@ -145,12 +176,20 @@ class Tracking(Protocol):
     def run(
         self, *, experiment: str, name: str, tags: Mapping[str, str]
     ) -> AbstractContextManager[TrackingRun]:
-        """One tracking run: ended as finished when the block ends, as failed when it raises."""
+        """One run: finished when the block ends, failed when it raises, killed when stopped."""
 
     def annotate(
-        self, run_id: str, metrics: Mapping[str, float], images: Mapping[str, bytes]
+        self,
+        run_id: str,
+        metrics: Mapping[str, float],
+        images: Mapping[str, bytes],
+        texts: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Add metrics and PNG images, by name, to a run that has ended."""
+        """Add metrics, PNG images and Markdown texts, by name, to a run that has ended."""
+
+    def end_unfinished(self, dagster_run_id: str, status: RunStatus) -> list[str]:
+        """End the tracking runs of a Dagster run that are still open: its process is gone and
+        cannot. Returns their ids; none when all had ended."""
 
 
 @dataclass(frozen=True)
@@ -202,6 +241,22 @@ class Serving(Protocol):
         """End the process that this adapter's state names; False when none was running."""
 
 
+class StagingServer(Protocol):
+    """A model server that serves nobody: what is measured there is what callers will see."""
+
+    def measure(
+        self, signature: ModelSignature, digest: str, rows: pl.DataFrame, samples: int
+    ) -> StagedAnswers:
+        """The answers to ``rows``, and the time the first ``samples`` of them take one by one."""
+
+
+class Staging(Protocol):
+    """Where a version is tried in the real server before anybody may decide on it."""
+
+    def open(self) -> AbstractContextManager[StagingServer]:
+        """A server of its own, started on first use and ended with the block."""
+
+
 class Telemetry(Protocol):
     """What the endpoint logged about the requests it answered."""
 
@@ -219,10 +274,14 @@ class Studies(Protocol):
         self,
         name: str,
         tuning: Tuning,
-        objective: Callable[[Mapping[str, Any]], float],
-        report: Callable[[str], None],
+        objective: Objective,
+        report: Callable[[Trial], None],
     ) -> TuningResult:
-        """Run trials until the study has as many as the tuning asks for; lower is better."""
+        """Run trials until the study has as many as the tuning asks for, or its time is spent.
+
+        Lower is better. ``report`` hears of each trial that ended in this call, in their order. A
+        study that was interrupted at any point goes on with the trial an unbroken one would try.
+        """
 
 
 class Reports(Protocol):

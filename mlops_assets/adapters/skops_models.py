@@ -11,7 +11,7 @@ import tempfile
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mlops_assets.lifecycle.digests import digest_files
 from mlops_assets.lifecycle.errors import ArtifactError
@@ -22,11 +22,24 @@ SIGNATURE_FILE = "signature.json"
 FILES = (MODEL_FILE, SIGNATURE_FILE)
 
 TRUSTED_TYPES = (
+    # The type of an encoder's output: a name, kept as an empty array.
     "numpy.dtype",
+    # Gradient boosting: its trees, and the loss and link it was fitted with. Trees are arrays of
+    # indices that nobody bounds; a forged one can crash a process, so the digest is checked first.
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn._loss.link.Interval",
     "sklearn._loss.link.LogitLink",
     "sklearn._loss.loss.HalfBinomialLoss",
+    # Forests: their trees, arrays of indices as above.
+    "sklearn.tree._tree.Tree",
+    # Splines: knots and coefficients, and the function that makes arrays of what it is given.
+    "scipy.interpolate._bsplines.BSpline",
+    "scipy._lib.array_api_compat.numpy._aliases.asarray",
+    # Voting and stacking: their members by name, a dictionary with attributes.
+    "sklearn.utils._bunch.Bunch",
+    # Calibration: an estimator with its calibrators, and the two numbers of a sigmoid.
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
 )
 """Types beyond skops' own defaults that a model file may hold. Ours, never the file's own list."""
 
@@ -44,6 +57,9 @@ class FolderModelFiles:
         if not re.fullmatch(r"[0-9a-f]{64}", digest):
             raise ArtifactError(f"model files: '{digest}' is not a SHA-256 digest")
         return self.root / digest
+
+    def holds(self, digest: str) -> bool:
+        return all((self.path(digest) / name).is_file() for name in FILES)
 
     def save(self, model: Any, signature: ModelSignature) -> str:
         import skops.io
@@ -77,6 +93,7 @@ class FolderModelFiles:
         import skops.io
 
         try:
+            _require_stored(files[MODEL_FILE])
             model = skops.io.loads(files[MODEL_FILE], trusted=list(TRUSTED_TYPES))
             return model, read_signature(files[SIGNATURE_FILE])
         except Exception as error:  # a forged file can make the parsers say anything
@@ -123,10 +140,26 @@ def _holds(folder: Path, files: dict[str, bytes]) -> bool:
 
 
 def _read(folder: Path) -> dict[str, bytes]:
-    """All the folder holds, by name; of what is no model file only the name is told."""
+    """All the folder holds, by name; of what is no model file only the name is told.
+
+    A pipe or a device in a file's place could be read for ever, and is no model file.
+    """
     return {
-        entry.name: entry.read_bytes() if entry.name in FILES else b"" for entry in folder.iterdir()
+        entry.name: entry.read_bytes() if entry.name in FILES and _can_end(entry) else b""
+        for entry in folder.iterdir()
     }
+
+
+def _can_end(entry: Path) -> bool:
+    return entry.is_file() or entry.is_dir()  # reading a folder is an error that says so
+
+
+def _require_stored(data: bytes) -> None:
+    """Refuse an archive that unpacks to more than it holds: ours are never compressed."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        claimed = sum(entry.file_size for entry in archive.infolist())
+    if claimed > len(data):
+        raise ArtifactError(f"{len(data)} bytes claim to unpack to {claimed}")
 
 
 def _plain(value: Any) -> Any:
@@ -144,8 +177,9 @@ def read_signature(data: bytes) -> ModelSignature:
 def canonical_skops(data: bytes) -> bytes:
     """The same archive without what changes from run to run.
 
-    skops names objects by their address in memory and a zip entry carries the time of writing;
-    both are replaced, so that equal models have equal bytes.
+    skops names objects by their address in memory, a zip entry carries the time of writing, and
+    NumPy leaves whatever was in memory in the padding of a tree's nodes; all are replaced, so that
+    equal models have equal bytes.
     """
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         entries = {name: archive.read(name) for name in archive.namelist()}
@@ -157,9 +191,9 @@ def canonical_skops(data: bytes) -> bytes:
         return f"{match['before']}{number}{match['after']}"
 
     pattern = r'(?P<before>"__id__": |"file": ")(?P<id>\d+)(?P<after>\.\w+"|\b)'
-    schema = re.sub(pattern, renumber, schema)
+    schema = re.sub(r"\n *", "", re.sub(pattern, renumber, schema))  # indented it is thrice as long
     renamed = {
-        re.sub(r"^\d+", lambda match: numbers[match[0]], name): content
+        re.sub(r"^\d+", lambda match: numbers[match[0]], name): _zero_padding(name, content)
         for name, content in entries.items()
     }
     buffer = io.BytesIO()
@@ -167,3 +201,19 @@ def canonical_skops(data: bytes) -> bytes:
         for name, content in sorted({**renamed, "schema.json": schema.encode()}.items()):
             archive.writestr(zipfile.ZipInfo(name, date_time=_EPOCH), content)
     return buffer.getvalue()
+
+
+def _zero_padding(name: str, content: bytes) -> bytes:
+    """The file of an array of records with zeros between their fields; any other as it is."""
+    import numpy as np
+
+    if not name.endswith(".npy"):
+        return content
+    array = np.load(io.BytesIO(content), allow_pickle=False)
+    if array.dtype.names is None:
+        return content
+    clean = np.zeros(array.shape, array.dtype)
+    for field in array.dtype.names:
+        clean[field] = array[field]
+    order: Literal["F", "C"] = "F" if array.flags.fnc else "C"
+    return content[: -array.nbytes or None] + clean.tobytes(order)

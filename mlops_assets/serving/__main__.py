@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 import uvicorn
 
 from mlops_assets.serving.app import build_app
+from mlops_assets.serving.no_unpickling import refuse_unpickling
 from mlops_assets.serving.settings import Settings, parse_arguments
 from mlops_assets.serving.state_files import write_atomically
 
@@ -25,6 +26,7 @@ DRAIN_SECONDS = 8
 
 def main() -> None:
     """Serve until SIGTERM, then exit 0; exit with status 2 when the port is taken."""
+    refuse_unpickling()
     settings = parse_arguments()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from mlops_assets.adapters.journal import has_passed, read_routing
+from mlops_assets.adapters.journal import may_serve, read_routing
 from mlops_assets.adapters.ports import Ledger
 from mlops_assets.lifecycle.errors import EndpointError
 from mlops_assets.lifecycle.rollout.state import Routing
@@ -158,7 +158,7 @@ def read_ledger(ledger: Ledger, position: int, previous: Mapping[str, Routing]) 
         target.digest
         for model, routing in routings.items()
         for target in (*routing.targets, *previous.get(model, routing).targets)
-        if has_passed(ledger, model, target.digest)
+        if may_serve(ledger, model, target.digest)
     }
     return LedgerReading(position, routings, frozenset(passed))
 

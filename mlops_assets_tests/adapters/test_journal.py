@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from mlops_assets.adapters.in_memory import InMemoryLedger
 from mlops_assets.adapters.journal import (
-    has_passed,
+    may_serve,
     read_champion,
+    read_override,
     read_rollout,
     read_routing,
     write_champion,
@@ -20,6 +21,7 @@ from mlops_assets.adapters.journal import (
     write_rollout,
 )
 from mlops_assets.adapters.sql_ledger import SqlLedger
+from mlops_assets.lifecycle.clearance import Override
 from mlops_assets.lifecycle.errors import LedgerConflict
 from mlops_assets.lifecycle.rollout.state import Champion, RolloutState, Routing, Target
 
@@ -53,8 +55,18 @@ def write(ledger, body, at=AT, subject="subject"):
 
 
 def verdict(ledger, outcome, digest="digest 1", model="model"):
-    body = {"outcome": outcome, "reason": "because"}
+    body = {"model": digest, "outcome": outcome, "reason": "because"}
     return write_once(ledger, "verdict", model, digest, body, AT)
+
+
+def override(ledger, **differences) -> Override:
+    """Record that a person lets a digest out."""
+    made = Override(
+        "the flight desk", "known and accepted", "2013-06-02T00:00:00+00:00", "policy", 1
+    )
+    made = replace(made, **differences)
+    write_once(ledger, "override", "model", "digest 1", asdict(made), AT)
+    return made
 
 
 def test_when_the_same_is_written_again_then_the_first_row_stays_and_is_returned(ledger):
@@ -212,12 +224,14 @@ def test_without_a_champion_a_rollout_is_loaded_and_answers_nothing(ledger):
     assert read_routing(ledger, "model").targets == (Target("v2", "digest 2", 0, "canary"),)
 
 
-def test_without_a_verdict_nothing_has_passed(ledger):
-    assert not has_passed(ledger, "model", "digest 1")
+def test_without_a_verdict_nothing_may_serve(ledger):
+    assert not may_serve(ledger, "model", "digest 1")
+    override(ledger, verdict=0)
+    assert not may_serve(ledger, "model", "digest 1")
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "passed"),
+    ("outcomes", "serves"),
     [
         (["passed"], True),
         (["failed"], False),
@@ -227,16 +241,52 @@ def test_without_a_verdict_nothing_has_passed(ledger):
         (["failed", "passed"], True),
     ],
 )
-def test_the_latest_verdict_says_whether_a_digest_has_passed(ledger, outcomes, passed):
+def test_the_latest_verdict_says_whether_a_digest_may_serve(ledger, outcomes, serves):
     for outcome in outcomes:
         verdict(ledger, outcome)
-    assert has_passed(ledger, "model", "digest 1") is passed
+    assert may_serve(ledger, "model", "digest 1") is serves
 
 
 def test_a_verdict_counts_for_its_digest_and_model_alone(ledger):
     verdict(ledger, "passed")
     verdict(ledger, "failed", digest="digest 2")
-    assert has_passed(ledger, "model", "digest 1")
-    assert not has_passed(ledger, "model", "digest 2")
-    assert not has_passed(ledger, "model", "digest")
-    assert not has_passed(ledger, "other", "digest 1")
+    assert may_serve(ledger, "model", "digest 1")
+    assert not may_serve(ledger, "model", "digest 2")
+    assert not may_serve(ledger, "model", "digest")
+    assert not may_serve(ledger, "other", "digest 1")
+
+
+@pytest.mark.parametrize("outcome", ["failed", "inconclusive"])
+def test_given_a_person_overrides_the_latest_verdict_then_its_digest_may_serve(ledger, outcome):
+    override(ledger, verdict=verdict(ledger, outcome).sequence)
+    assert may_serve(ledger, "model", "digest 1")
+    assert not may_serve(ledger, "model", "digest 2")
+
+
+def test_an_override_that_has_expired_takes_no_traffic_away(ledger):
+    seen = verdict(ledger, "failed").sequence
+    override(ledger, verdict=seen, expires="2000-01-01T00:00:00+00:00")
+    assert may_serve(ledger, "model", "digest 1")
+
+
+def test_a_verdict_after_an_override_voids_it_until_that_is_overridden_too(ledger):
+    override(ledger, verdict=verdict(ledger, "failed").sequence)
+    again = verdict(ledger, "inconclusive").sequence
+    assert not may_serve(ledger, "model", "digest 1")
+    override(ledger, verdict=again)
+    assert may_serve(ledger, "model", "digest 1")
+
+
+def test_an_override_of_a_verdict_that_is_not_there_yet_lets_nothing_serve(ledger):
+    verdict(ledger, "failed")
+    override(ledger, verdict=2)
+    assert not may_serve(ledger, "model", "digest 1")
+
+
+def test_the_latest_override_of_a_digest_comes_back_as_it_was_written(ledger):
+    assert read_override(ledger, "model", "digest 1") is None
+    override(ledger, verdict=1)
+    latest = override(ledger, verdict=2)
+    assert read_override(ledger, "model", "digest 1") == latest
+    assert read_override(ledger, "model", "digest 2") is None
+    assert read_override(ledger, "other", "digest 1") is None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import runpy
 import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,10 +21,24 @@ import pytest
 from sklearn.base import BaseEstimator
 
 from mlops_assets.adapters.in_memory import InMemoryModelFiles
-from mlops_assets.adapters.skops_models import FolderModelFiles
+from mlops_assets.adapters.skops_models import TRUSTED_TYPES, FolderModelFiles, canonical_skops
 from mlops_assets.lifecycle.digests import digest_files
 from mlops_assets.lifecycle.errors import ArtifactError
-from mlops_assets.lifecycle.training import Feature, ModelSignature
+from mlops_assets.lifecycle.staging import build_probe_rows
+from mlops_assets.lifecycle.training import Feature, ModelSignature, predict_probability
+
+KINDS_FILE = str(Path(__file__).with_name("model_kinds.py"))
+KINDS = runpy.run_path(KINDS_FILE)
+
+KINDS_SAVER = """
+import json, runpy, sys
+from pathlib import Path
+from mlops_assets.adapters.skops_models import FolderModelFiles
+kinds = runpy.run_path(sys.argv[2])
+files = FolderModelFiles(Path(sys.argv[1]))
+fitted, signature = kinds["fit_kinds"](), kinds["signature"]
+print(json.dumps({name: files.save(model, signature(name)) for name, model in fitted.items()}))
+"""
 
 FIT = """
 import numpy as np
@@ -387,3 +404,106 @@ class TestFolderModelFiles(ModelFilesContract):
         left = {entry.name for entry in files.root.iterdir() if not entry.name.startswith(".")}
         assert left >= set(told)
         assert {files.load(digest)[1].model for digest in left} == {"delays"}
+
+
+@pytest.fixture(scope="module")
+def fitted_kinds():
+    return KINDS["fit_kinds"]()
+
+
+@pytest.fixture(scope="module")
+def saved_kinds(fitted_kinds, tmp_path_factory):
+    """The files that hold one model of each kind, and their digests."""
+    files = FolderModelFiles(tmp_path_factory.mktemp("kinds"))
+    signature = KINDS["signature"]
+    return files, {name: files.save(model, signature(name)) for name, model in fitted_kinds.items()}
+
+
+@pytest.fixture(scope="module")
+def saved_elsewhere(tmp_path_factory):
+    """The digests that two other processes give to what they fit, each hashing text its own way."""
+    told = []
+    for seed in ("1", "2"):
+        folder = tmp_path_factory.mktemp(f"kinds-{seed}")
+        done = subprocess.run(
+            [sys.executable, "-c", KINDS_SAVER, str(folder), KINDS_FILE],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        told.append(json.loads(done.stdout))
+    return told
+
+
+@pytest.mark.parametrize("kind", KINDS["KINDS"])
+class TestKindsOfModels:
+    def test_it_comes_back_and_predicts_the_same_doubles(self, kind, saved_kinds, fitted_kinds):
+        files, digests = saved_kinds
+        features = KINDS["FEATURES"]
+        rows = build_probe_rows(KINDS["make_rows"](), features, 400, seed=1)
+        loaded, signature = files.load(digests[kind])
+        before = predict_probability(fitted_kinds[kind], rows, features)
+        assert signature == KINDS["signature"](kind)
+        assert np.array_equal(predict_probability(loaded, rows, features), before)
+        assert np.unique(before).size > 3
+
+    def test_processes_that_fit_it_anew_give_it_the_same_digest(
+        self, kind, saved_kinds, saved_elsewhere
+    ):
+        _, digests = saved_kinds
+        assert [told[kind] for told in saved_elsewhere] == [digests[kind]] * 2
+
+    def test_loaded_and_saved_again_it_has_the_same_digest(self, kind, saved_kinds):
+        files, digests = saved_kinds
+        assert files.save(*files.load(digests[kind])) == digests[kind]
+
+
+def test_every_trusted_type_is_needed_by_a_kind_of_model(saved_kinds):
+    """A type that no kind needs is trust for nothing; skops may come to trust some by itself."""
+    import skops.io
+    from skops.io._trusted_types import SKLEARN_INTERNAL_TYPE_NAMES
+
+    files, digests = saved_kinds
+    paths = [files.path(digest) / "model.skops" for digest in digests.values()]
+    asked = {name for path in paths for name in skops.io.get_untrusted_types(file=path)}
+    assert asked == set(TRUSTED_TYPES) - set(SKLEARN_INTERNAL_TYPE_NAMES)
+
+
+def test_what_lies_between_the_fields_of_records_is_not_saved():
+    record = np.dtype({"names": ["a", "b"], "formats": ["u1", "f8"], "offsets": [0, 8]})
+    first, second = (np.full((2, 3, 16), fill, "u1").view(record)[..., 0] for fill in (0, 255))
+    for field, value in (("a", 7), ("b", 0.5)):
+        first[field] = second[field] = value
+    assert first.tobytes() != second.tobytes()
+    for order in ("C", "F"):
+        files = [canonical_skops(archive(array.copy(order))) for array in (first, second)]
+        assert files[0] == files[1]
+        assert np.array_equal(read_array(files[0]), first)
+
+
+def archive(array):
+    """An archive as skops writes it, of one array with whatever lies between its fields."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as written:
+        written.writestr("123.npy", header.getvalue() + array.tobytes("A"))
+        written.writestr("schema.json", json.dumps({"__id__": 123, "file": "123.npy"}, indent=2))
+    return buffer.getvalue()
+
+
+def read_array(data):
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return np.load(io.BytesIO(archive.read("1.npy")), allow_pickle=False)
+
+
+def test_a_schema_loses_its_indentation_and_nothing_else():
+    value = {"__id__": 9, "text": "a\n  b\u2028\n", "many": [1, 2.5, {"x": None}], "": "  "}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as written:
+        written.writestr("schema.json", json.dumps(value, indent=2))
+    with zipfile.ZipFile(io.BytesIO(canonical_skops(buffer.getvalue()))) as archive:
+        schema = archive.read("schema.json").decode()
+    assert "\n" not in schema
+    assert json.loads(schema) == {**value, "__id__": 1}

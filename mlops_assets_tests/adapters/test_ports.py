@@ -10,15 +10,18 @@ from mlops_assets.adapters import in_memory, ports
 from mlops_assets.adapters.alerts import AppriseAlerts, FileAlerts
 from mlops_assets.adapters.delta_tables import DeltaTables
 from mlops_assets.adapters.evidently_reports import EvidentlyReports
+from mlops_assets.adapters.fan_out_tracking import FanOutRun, FanOutTracking
 from mlops_assets.adapters.jsonl_telemetry import JsonlTelemetry
 from mlops_assets.adapters.local_files import LocalFiles
 from mlops_assets.adapters.local_serving import LocalServing
+from mlops_assets.adapters.local_staging import LocalStaging, LocalStagingServer
 from mlops_assets.adapters.mlflow_registry import MlflowRegistry
 from mlops_assets.adapters.mlflow_tracking import MlflowRun, MlflowTracking
 from mlops_assets.adapters.optuna_studies import OptunaStudies
 from mlops_assets.adapters.skops_models import FolderModelFiles
 from mlops_assets.adapters.sql_ledger import SqlLedger
 from mlops_assets.adapters.system_clock import SystemClock
+from mlops_assets.adapters.tensorboard_tracking import TensorboardRun, TensorboardTracking
 
 ADAPTERS = {
     ports.Alerts: (in_memory.InMemoryAlerts, FileAlerts, AppriseAlerts),
@@ -29,11 +32,18 @@ ADAPTERS = {
     ports.Reports: (in_memory.InMemoryReports, EvidentlyReports),
     ports.Serving: (in_memory.InMemoryServing, LocalServing),
     ports.SourceFiles: (in_memory.InMemorySourceFiles, LocalFiles),
+    ports.Staging: (in_memory.InMemoryStaging, LocalStaging),
+    ports.StagingServer: (in_memory.InMemoryStagingServer, LocalStagingServer),
     ports.Studies: (in_memory.InMemoryStudies, OptunaStudies),
     ports.TableStore: (in_memory.InMemoryTables, DeltaTables),
     ports.Telemetry: (in_memory.InMemoryTelemetry, JsonlTelemetry),
-    ports.Tracking: (in_memory.InMemoryTracking, MlflowTracking),
-    ports.TrackingRun: (in_memory.InMemoryRun, MlflowRun),
+    ports.Tracking: (
+        in_memory.InMemoryTracking,
+        MlflowTracking,
+        TensorboardTracking,
+        FanOutTracking,
+    ),
+    ports.TrackingRun: (in_memory.InMemoryRun, MlflowRun, TensorboardRun, FanOutRun),
 }
 PAIRS = [(port, adapter) for port, adapters in ADAPTERS.items() for adapter in adapters]
 

@@ -10,6 +10,7 @@ from mlops_assets.adapters.in_memory.registry import InMemoryRegistry
 from mlops_assets.adapters.in_memory.reports import InMemoryReports
 from mlops_assets.adapters.in_memory.serving import InMemoryServing
 from mlops_assets.adapters.in_memory.source_files import InMemorySourceFiles
+from mlops_assets.adapters.in_memory.staging import InMemoryStaging, InMemoryStagingServer
 from mlops_assets.adapters.in_memory.studies import InMemoryStudies
 from mlops_assets.adapters.in_memory.tables import InMemoryTables
 from mlops_assets.adapters.in_memory.telemetry import InMemoryTelemetry
@@ -25,6 +26,8 @@ __all__ = [
     "InMemoryRun",
     "InMemoryServing",
     "InMemorySourceFiles",
+    "InMemoryStaging",
+    "InMemoryStagingServer",
     "InMemoryStudies",
     "InMemoryTables",
     "InMemoryTelemetry",

@@ -47,6 +47,9 @@ class InMemoryModelFiles:
         model = skops.io.loads(files[MODEL_FILE], trusted=list(TRUSTED_TYPES))
         return model, read_signature(files[SIGNATURE_FILE])
 
+    def holds(self, digest: str) -> bool:
+        return self.path(digest) in self.folders
+
     def path(self, digest: str) -> Path:
         if not re.fullmatch(r"[0-9a-f]{64}", digest):
             raise ArtifactError(f"model files: '{digest}' is not a SHA-256 digest")

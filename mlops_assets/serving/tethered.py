@@ -1,0 +1,37 @@
+"""Run the server for as long as whoever started it lives: it ends when its stdin is closed.
+
+The system closes the pipe however the other side ended, also by ``kill -9``; signals for the death
+of a parent exist on one system only, and there they follow its thread.
+"""
+
+from __future__ import annotations
+
+# First: it sets what numpy reads when it is loaded.
+from mlops_assets.serving.__main__ import DRAIN_SECONDS, main  # isort: skip
+
+import os
+import signal
+import threading
+import time
+
+GRACE_SECONDS = DRAIN_SECONDS + 2
+"""How long the server may take to drain before the process ends regardless."""
+
+
+def main_until_left_alone() -> None:
+    """Serve until SIGTERM, or until nobody holds the other end of stdin."""
+    threading.Thread(target=_end_with_stdin, name="tether", daemon=True).start()
+    main()
+
+
+def _end_with_stdin() -> None:
+    # Not through sys.stdin: an interpreter that exits aborts when a thread holds its lock.
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE_SECONDS)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main_until_left_alone()
