@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,26 @@ from mlops_assets.lifecycle.digests import digest_bytes, digest_value
 from mlops_assets.lifecycle.errors import SpecError
 from mlops_assets.lifecycle.sources import Source
 from mlops_assets.lifecycle.training import Feature
+from mlops_assets.lifecycle.tuning import Dimension, Tuning
+
+SOLE = "model"
+"""The name of the only candidate of a model whose YAML names none."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One estimator of a model: how it is made, and what a study searches for it, if anything."""
+
+    name: str
+    estimator: str
+    parameters: Mapping[str, Any]
+    space: Mapping[str, Dimension]
+    space_from: str | None
+
+    @property
+    def tuned(self) -> bool:
+        """Whether there is anything to search."""
+        return bool(self.space or self.space_from)
 
 
 @dataclass(frozen=True)
@@ -61,6 +81,32 @@ class ModelDefinition:
         if not callable(function):
             raise SpecError(f"{self.folder / 'model.py'}: has no function '{name}'")
         return function  # type: ignore[no-any-return]
+
+    @cached_property
+    def candidates(self) -> dict[str, Candidate]:
+        """The estimators to choose from, by name; one called ``model`` when there is no choice."""
+        training, tuning = self.spec.training, self.spec.tuning
+        if not self.spec.candidates:
+            space = (tuning.space, tuning.space_from) if tuning else ({}, None)
+            only = Candidate(SOLE, training.estimator, training.parameters, *space)
+            return {SOLE: only}
+        return {
+            name: Candidate(name, of.estimator, of.parameters, of.space, of.space_from)
+            for name, of in self.spec.candidates.items()
+        }
+
+    @property
+    def compares_candidates(self) -> bool:
+        """Whether candidates are assets of their own, weighed against each other."""
+        return bool(self.spec.candidates)
+
+    def tuning_of(self, candidate: Candidate) -> Tuning | None:
+        """The search for a candidate's parameters; None when there is none."""
+        if self.spec.tuning is None or not candidate.tuned:
+            return None
+        given = candidate.space_from
+        space: Mapping[str, Dimension] = self.function(given)() if given else candidate.space
+        return self.spec.tuning.to_tuning(space)
 
     @cached_property
     def code_digest(self) -> str:

@@ -13,6 +13,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from mlops_assets.components.assets import build_assets
+from mlops_assets.components.assets.reproduction import build_reproduction_check
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.jobs import build_jobs
 from mlops_assets.components.reading import read_spec, refuse_repeated_keys
@@ -75,6 +76,7 @@ class ModelLifecycleComponent(dg.Component):
         jobs = build_jobs(self.model)
         return dg.Definitions(
             assets=build_assets(self.model),
+            asset_checks=[build_reproduction_check(self.model)],
             jobs=jobs.all,
             schedules=build_schedules(self.model, jobs),
             sensors=build_sensors(self.model, jobs),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -24,6 +25,14 @@ def build_partitions(calendar: Calendar) -> dg.TimeWindowPartitionsDefinition:
         fmt="%Y-%m-%d",
         timezone=calendar.timezone,
     )
+
+
+def build_training_partitions(model: ModelDefinition) -> dg.TimeWindowPartitionsDefinition:
+    """The partitions a model can be trained as of: those with enough history before them."""
+    needed = model.spec.training.split.needed
+    keys = model.calendar.keys
+    first = keys[min(needed, len(keys) - 1)]
+    return build_partitions(replace(model.calendar, start=date.fromisoformat(first)))
 
 
 def build_version_partitions(model: ModelDefinition) -> dg.DynamicPartitionsDefinition:

@@ -13,20 +13,13 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from mlops_assets.components.specs import (
+from mlops_assets.components.complaints import (
     Complaint,
-    LifecycleSpec,
-    find_source_complaints,
-    say_unknown,
+    find_complaints,
+    find_function_complaints,
 )
+from mlops_assets.components.specs import LifecycleSpec
 from mlops_assets.lifecycle.errors import SpecError, did_you_mean
-
-TAKEN = (
-    *("predicted_at", "known_at", "moment", "day", "partition", "request_id", "row", "version"),
-    *("digest", "arm", "received_at", "entity", "time", "probability", "milliseconds", "model"),
-    "routed",
-)
-"""Columns of the tables that keep features and predictions: no feature can be named like one."""
 
 Locate = Callable[[tuple[str | int, ...]], str]
 """From a path in the YAML to ``file:line``."""
@@ -42,7 +35,7 @@ def read_spec(attributes: Any, folder: Path, locate: Locate) -> LifecycleSpec:
     except ValidationError as error:
         raise _refusal(map(_complaint, error.errors()), locate) from None
     functions = read_functions(folder)
-    complaints = [*find_complaints(spec), *_function_complaints(spec, functions)]
+    complaints = [*find_complaints(spec), *find_function_complaints(spec, functions)]
     if complaints:
         raise _refusal(complaints, locate)
     return spec
@@ -99,74 +92,6 @@ def read_functions(folder: Path) -> dict[str, int]:
     except SyntaxError as error:
         raise SpecError(f"{path}:{error.lineno}: {error.msg}") from error
     return {node.name: node.lineno for node in tree.body if isinstance(node, ast.FunctionDef)}
-
-
-def find_complaints(spec: LifecycleSpec) -> Iterator[Complaint]:
-    """What only shows when the sections are read together."""
-    for name, source in spec.sources.items():
-        yield from find_source_complaints(("sources", name), source)
-    yield from _entity_complaints(spec)
-    yield from _feature_complaints(spec)
-    yield from _choice_complaints(spec)
-
-
-def _entity_complaints(spec: LifecycleSpec) -> Iterator[Complaint]:
-    source = spec.sources.get(spec.entities.source)
-    if source is None:
-        yield ("entities", "source"), say_unknown("source", spec.entities.source, spec.sources)
-        return
-    if not source.partitioned_by:
-        yield ("entities", "source"), f"source '{spec.entities.source}' has to be partitioned"
-    for name in spec.entities.known:
-        if name not in source.columns:
-            yield ("entities", "known"), say_unknown("column", name, source.columns)
-
-
-def _feature_complaints(spec: LifecycleSpec) -> Iterator[Complaint]:
-    features = {
-        ("features", kind, index): name
-        for kind in ("categorical", "numeric")
-        for index, name in enumerate(getattr(spec.features, kind))
-    }
-    taken = list(dict.fromkeys([spec.entities.key, spec.entities.time, *TAKEN]))
-    if not features:
-        yield ("features",), "name at least one categorical or numeric feature"
-    seen: set[str] = set()
-    for path, name in features.items():
-        if name in seen:
-            yield path, f"feature '{name}' is named twice"
-        if name == spec.label:
-            yield path, f"the label '{name}' cannot be a feature"
-        elif name in taken:
-            yield path, f"'{name}' cannot be a feature, taken are {', '.join(taken)}"
-        seen.add(name)
-
-
-def _choice_complaints(spec: LifecycleSpec) -> Iterator[Complaint]:
-    """Features that other sections name."""
-    features = [*spec.features.categorical, *spec.features.numeric]
-    chosen = {("evaluation", "slices"): spec.evaluation.slices}
-    chosen["monitoring", "ignore"] = spec.monitoring.ignore
-    for path, names in chosen.items():
-        for index, name in enumerate(names):
-            if name not in features:
-                yield (*path, index), say_unknown("feature", name, features)
-    if features and set(features) <= set(spec.monitoring.ignore):
-        yield ("monitoring", "ignore"), "names every feature, so none is left to watch"
-
-
-def _function_complaints(spec: LifecycleSpec, functions: Mapping[str, int]) -> Iterator[Complaint]:
-    offered = sorted(name for name in functions if not name.startswith("_"))
-    wanted = {
-        ("entities",): "build_entities",
-        ("label",): "build_labels",
-        ("features",): "build_features",
-        ("training", "estimator"): spec.training.estimator,
-    }
-    for path, name in wanted.items():
-        if name not in functions:
-            has = f"{', '.join(offered) or 'none'}{did_you_mean(name, offered)}"
-            yield path, f"model.py has no function '{name}', it has {has}"
 
 
 def _refusal(complaints: Iterable[Complaint], locate: Locate) -> SpecError:

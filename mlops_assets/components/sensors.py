@@ -58,7 +58,7 @@ def _advance_rollout(model: ModelDefinition, jobs: ModelJobs) -> dg.SensorDefini
         telemetry: dg.ResourceParam[Telemetry],
         clock: dg.ResourceParam[Clock],
     ) -> Tick:
-        due = find_next_step(model, ledger, telemetry)
+        due = find_next_step(model, ledger, telemetry, clock)
         if not isinstance(due, NextStep):
             return dg.SkipReason(due)
         return dg.RunRequest(

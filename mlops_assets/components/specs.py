@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -16,15 +16,19 @@ from pydantic import (
 )
 
 from mlops_assets.lifecycle.calendar import Calendar
-from mlops_assets.lifecycle.errors import did_you_mean
+from mlops_assets.lifecycle.calibration import CalibrationMethod
+from mlops_assets.lifecycle.costs import CostPolicy
+from mlops_assets.lifecycle.ensembles import EnsemblePolicy
 from mlops_assets.lifecycle.features import EntityPolicy
-from mlops_assets.lifecycle.gates import ChampionGate, GatePolicy
+from mlops_assets.lifecycle.gate_policies import ChampionGate, GatePolicy, SliceGate
+from mlops_assets.lifecycle.leakage import LeakagePolicy
 from mlops_assets.lifecycle.monitoring import DriftPolicy
 from mlops_assets.lifecycle.retraining import RetrainingPolicy
 from mlops_assets.lifecycle.rollout.analysis import AnalysisPolicy
 from mlops_assets.lifecycle.rollout.strategy import RolloutPolicy
 from mlops_assets.lifecycle.sources import Column, Source
 from mlops_assets.lifecycle.splits import SplitPolicy
+from mlops_assets.lifecycle.staging import ServingPolicy
 from mlops_assets.lifecycle.training import Feature
 from mlops_assets.lifecycle.tuning import Dimension, Tuning
 from mlops_assets.lifecycle.validation import ValidationPolicy
@@ -34,14 +38,18 @@ POLICIES: tuple[type, ...] = (
     Calendar,
     ChampionGate,
     Column,
+    CostPolicy,
     Dimension,
     DriftPolicy,
+    EnsemblePolicy,
     EntityPolicy,
     GatePolicy,
+    LeakagePolicy,
     RetrainingPolicy,
     RolloutPolicy,
+    ServingPolicy,
+    SliceGate,
     SplitPolicy,
-    Tuning,
     ValidationPolicy,
 )
 for _policy in POLICIES:
@@ -51,9 +59,6 @@ for _policy in POLICIES:
 _CRONS = {"daily": "0 6 * * *", "weekly": "0 6 * * 1", "monthly": "0 6 1 * *"}
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
-Path = tuple[str | int, ...]
-Complaint = tuple[Path, str]
-"""Where in the YAML, and what is wrong there."""
 
 
 def expand_column(value: Any) -> Any:
@@ -145,12 +150,53 @@ class TrainingSpec(Section):
     parameters: dict[str, Any] = Field({}, description="scikit-learn parameters to set")
     seed: int = 7
     split: SplitPolicy = SplitPolicy()
+    calibration: CalibrationMethod = Field(
+        "none", description="fitted on split.calibration, applied where it helps"
+    )
+
+
+Space = dict[str, Dimension]
+
+
+class CandidateSpec(Section):
+    """One of several estimators, each an asset of its own."""
+
+    estimator: str = Field(description="function of model.py")
+    parameters: dict[str, Any] = Field({}, description="scikit-learn parameters to set")
+    space: Space = Field({}, description="ranges by parameter; what the study searches")
+    space_from: str | None = Field(None, description="function of model.py that returns the space")
+
+
+class TuningSpec(Section):
+    """How long and how a study searches; see ``lifecycle.tuning.Tuning``."""
+
+    space: Space = Field({}, description="of training.estimator; candidates have their own")
+    space_from: str | None = Field(None, description="function of model.py that returns the space")
+    trials: int = Field(10, ge=1, description="how many in all")
+    timeout: float | None = Field(None, gt=0, description="seconds of search in all")
+    seed: int = 7
+    workers: int = Field(1, ge=1, description="processes that fit at once")
+    pruning: bool = Field(False, description="give up trials whose first folds are poor")
+
+    def to_tuning(self, space: Mapping[str, Dimension]) -> Tuning:
+        """The search of one candidate."""
+        return Tuning(space, self.trials, self.seed, self.timeout, self.workers, self.pruning)
+
+
+def name_slices(value: Any) -> Any:
+    """A list of columns stands for slices of the same names."""
+    listed = isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
+    return {name: name for name in value} if listed else value
 
 
 class EvaluationSpec(Section):
     """What an evaluation shows beside the whole."""
 
-    slices: tuple[str, ...] = Field((), description="features whose values are measured apart")
+    slices: Annotated[
+        dict[str, str],
+        BeforeValidator(name_slices, json_schema_input_type=dict[str, str] | list[str]),
+    ] = Field({}, description="features, or name: SQL expression over them, measured apart")
+    costs: CostPolicy = CostPolicy()
 
 
 class ScheduleSpec(Section):
@@ -203,8 +249,10 @@ class LifecycleSpec(Section):
     label: str = Field(description="column of build_labels, true for the event predicted")
     features: FeaturesSpec
     training: TrainingSpec = TrainingSpec()
+    candidates: dict[Name, CandidateSpec] = {}
+    ensemble: EnsemblePolicy | None = None
     validation: ValidationPolicy = ValidationPolicy()
-    tuning: Tuning | None = None
+    tuning: TuningSpec | None = None
     evaluation: EvaluationSpec = EvaluationSpec()
     gates: GatePolicy = GatePolicy()
     rollout: RolloutPolicy = RolloutPolicy()
@@ -212,62 +260,3 @@ class LifecycleSpec(Section):
     retraining: RetrainingPolicy = RetrainingPolicy()
     schedules: SchedulesSpec = SchedulesSpec()
     sensors: SensorsSpec = SensorsSpec()
-
-
-def find_source_complaints(path: Path, source: SourceSpec) -> Iterator[Complaint]:
-    """What is wrong within one source."""
-    yield from _column_complaints(path, source)
-    for rule, expression in source.rules.items():
-        for name in columns_in_sql(expression):
-            if name not in source.columns:
-                yield (*path, "rules", rule), say_unknown("column", name, source.columns)
-    if len(source.partitioned_by) not in (0, 1, 3):
-        yield (
-            (*path, "partitioned_by"),
-            (
-                f"names one date or datetime column, or year, month and day; "
-                f"got {len(source.partitioned_by)} columns"
-            ),
-        )
-    if "{partition}" in source.path and not source.partitioned_by:
-        yield (*path, "path"), "has {partition}, so partitioned_by has to name the date column"
-
-
-def _column_complaints(path: Path, source: SourceSpec) -> Iterator[Complaint]:
-    time = (source.time,) if source.time else ()
-    named = {"key": source.key, "partitioned_by": source.partitioned_by, "time": time}
-    dates = ["date", "datetime"]
-    by = {1: dates, 3: ["int"]}.get(len(source.partitioned_by), [])
-    types = {"key": [], "partitioned_by": by, "time": dates}
-    for key, name in ((key, name) for key, names in named.items() for name in dict.fromkeys(names)):
-        if name not in source.columns:
-            yield (*path, key), say_unknown("column", name, source.columns)
-        elif types[key] and (kind := source.columns[name].type) not in types[key]:
-            yield (*path, key), f"column '{name}' has to be {' or '.join(types[key])}, it is {kind}"
-        if named[key].count(name) > 1:
-            yield (*path, key), f"column '{name}' is named twice"
-
-
-_TEXTS_AND_TYPES = re.compile(
-    r"(\w+\s*)?'[^']*'"  # the word of SQL before a text goes with it: date, interval, escape
-    r"|\bas\s+[\w\s]+|::\s*\w+( precision| varying| unsigned| with(out)? time zone)?"
-    r"|\bextract\s*\(\s*\w+",
-    re.IGNORECASE,
-)
-_SQL_WORDS = re.compile(
-    "and|or|xor|not|in|is|null|between|i?like|rlike|regexp|escape|exists|distinct|from|for|to|"
-    "true|false|case|when|then|else|end|both|leading|trailing",
-    re.IGNORECASE,
-)
-
-
-def columns_in_sql(expression: str) -> list[str]:
-    """The column names in an SQL expression: words that are no keyword, type, function or text."""
-    bare = _TEXTS_AND_TYPES.sub(" , ", expression)
-    words = re.findall(r"(?<![\w.])[A-Za-z_]\w*(?!\w)(?!\s*\()", bare)
-    return [word for word in dict.fromkeys(words) if not _SQL_WORDS.fullmatch(word)]
-
-
-def say_unknown(what: str, name: str, allowed: Any) -> str:
-    """That nothing is called so, what there is, and what is close."""
-    return f"unknown {what} '{name}', allowed are {', '.join(allowed)}{did_you_mean(name, allowed)}"

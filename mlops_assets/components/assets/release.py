@@ -43,7 +43,10 @@ def build_deployment(model: ModelDefinition) -> dg.AssetsDefinition:
         except RefusedError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         states = read_rollout_history(ledger, model.name, context.partition_key)
-        return dg.MaterializeResult(metadata=_describe(model, step, states))
+        clearance = {
+            "clearance": stage.describe_clearance(model, context.partition_key, ledger, clock)
+        }
+        return dg.MaterializeResult(metadata=_describe(model, step, states) | clearance)
 
     return deployment
 

@@ -1,26 +1,27 @@
-"""Assets from the training set to a registered model version."""
+"""Assets from the training set to the one fitted model that is judged."""
 
 from typing import Any
 
 import dagster as dg
 
-from mlops_assets.adapters.ports import (
-    Clock,
-    Ledger,
-    ModelFiles,
-    Registry,
-    Studies,
-    TableStore,
-    Tracking,
+from mlops_assets.adapters.dagster_ui import DagsterUi
+from mlops_assets.adapters.ports import Clock, Ledger, ModelFiles, Studies, TableStore, Tracking
+from mlops_assets.components.assets.wiring import (
+    ONE_RUN,
+    Outcome,
+    asset_arguments,
+    blocking_check,
+    key_of,
+    materialize_each,
+    tracking_tags,
 )
-from mlops_assets.components.assets.wiring import asset_arguments, blocking_check, key_of
 from mlops_assets.components.definition import ModelDefinition
-from mlops_assets.components.metadata import check_result, markdown_table, numbers, pictures
-from mlops_assets.components.partitions import build_partitions, build_version_partitions, earlier
+from mlops_assets.components.metadata import markdown_table, pictures
+from mlops_assets.components.partitions import build_training_partitions, earlier
 from mlops_assets.components.stages import training as stage
-from mlops_assets.components.stages.evaluation import Evaluated, evaluate
-from mlops_assets.components.stages.registration import register
-from mlops_assets.lifecycle.errors import RefusedError
+from mlops_assets.components.stages.training_sets import plan
+from mlops_assets.components.stages.tuning import study as search
+from mlops_assets.lifecycle.digests import digest_value
 from mlops_assets.lifecycle.splits import Rows
 
 
@@ -31,26 +32,19 @@ class TrainingSetConfig(dg.Config):
 
 
 class TrainedModelConfig(dg.Config):
-    """``estimator``: another function of model.py than defs.yaml names, for an experiment."""
+    """``estimator``: another function of model.py than defs.yaml names, for an experiment.
+
+    ``again``: make the model although nothing has changed since it was made.
+    """
 
     estimator: str | None = None
+    again: bool = False
 
 
-def build_training_assets(model: ModelDefinition) -> list[dg.AssetsDefinition]:
-    """Training set, study (where defs.yaml asks for one), model, evaluation, version."""
-    return [
-        _build_training_set(model),
-        *([_build_study(model)] if model.spec.tuning else []),
-        _build_trained_model(model),
-        _build_evaluation(model),
-        _build_model_version(model),
-    ]
-
-
-def _build_training_set(model: ModelDefinition) -> dg.AssetsDefinition:
+def build_training_set(model: ModelDefinition) -> dg.AssetsDefinition:
+    """The asset ``training_set``."""
     key = key_of(model, "training_set")
     history = earlier(-len(model.calendar.keys), -1)
-    check = "split_is_time_ordered"
 
     @dg.asset(
         key=key,
@@ -58,11 +52,14 @@ def _build_training_set(model: ModelDefinition) -> dg.AssetsDefinition:
             dg.AssetDep(key_of(model, name), partition_mapping=history)
             for name in ("features", "labels")
         ],
-        partitions_def=build_partitions(model.calendar),
-        description="Which rows a model as of the beginning of a partition is fitted, tuned and "
-        "tested on: earlier ones only, with labels that had arrived by then.",
+        partitions_def=build_training_partitions(model),
+        backfill_policy=ONE_RUN,
+        description="Which rows a model as of the beginning of a partition is fitted, tuned, "
+        "calibrated and tested on: earlier ones only, with labels that had arrived by then.",
         check_specs=[
-            blocking_check(key, check, "Labels fitted on were known before rows tested on.")
+            blocking_check(
+                key, "split_is_time_ordered", "Labels used were known before later rows were asked."
+            )
         ],
         **asset_arguments(model, ("ledger",)),
     )
@@ -73,68 +70,113 @@ def _build_training_set(model: ModelDefinition) -> dg.AssetsDefinition:
         ledger: dg.ResourceParam[Ledger],
         clock: dg.ResourceParam[Clock],
     ) -> dg.MaterializeResult:
-        planned = stage.plan(model, context.partition_key, config.rows, tables, ledger, clock)
-        digest = planned.training_set.digest
-        return dg.MaterializeResult(
-            metadata={
-                **planned.verdict.evidence,
-                "digest": digest,
-                "fit_partitions": len(planned.training_set.fit),
-                "test_partitions": ", ".join(planned.training_set.test),
-                "rows": config.rows,
-            },
-            data_version=dg.DataVersion(digest),
-            check_results=[check_result(planned.verdict, key)],
-        )
+        def work(partition: str) -> Outcome:
+            planned = plan(model, partition, config.rows, tables, ledger, clock)
+            metadata = {**planned.verdict.evidence, **_describe_rows(planned.training_set)}
+            return Outcome(metadata, planned.training_set.digest, [planned.verdict])
+
+        return materialize_each(context, key, work)
 
     return training_set
 
 
-def _build_study(model: ModelDefinition) -> dg.AssetsDefinition:
+def _describe_rows(planned: Any) -> dict[str, Any]:
+    return {
+        "digest": planned.digest,
+        "fit_partitions": len(planned.fit) + len(planned.validation),
+        "calibration_partitions": ", ".join(planned.calibration) or "none",
+        "test_partitions": ", ".join(planned.test),
+        "rows": planned.rows,
+    }
+
+
+def build_study(model: ModelDefinition) -> dg.AssetsDefinition:
+    """The asset ``study``, for a model with something to search."""
+    key = key_of(model, "study")
+
     @dg.asset(
-        key=key_of(model, "study"),
+        key=key,
         deps=[key_of(model, "training_set")],
-        partitions_def=build_partitions(model.calendar),
+        partitions_def=build_training_partitions(model),
+        backfill_policy=ONE_RUN,
+        code_version=model.code_digest[:12],
         description="Search for parameters: fitted on the training set's earlier rows, judged on "
-        "its later ones, before any row that the model is tested on.",
-        **asset_arguments(model, ("optuna",)),
+        "its later ones, before any row that candidates are compared or tested on. Interrupted, "
+        "it goes on where it was.",
+        **asset_arguments(model, ("optuna", "mlflow")),
     )
     def study(
         context: dg.AssetExecutionContext,
         tables: dg.ResourceParam[TableStore],
         ledger: dg.ResourceParam[Ledger],
         studies: dg.ResourceParam[Studies],
+        tracking: dg.ResourceParam[Tracking],
         clock: dg.ResourceParam[Clock],
+        ui: dg.ResourceParam[DagsterUi],
     ) -> dg.MaterializeResult:
-        from mlops_assets.adapters.matplotlib_plots import draw_trials
+        def work(partition: str) -> Outcome:
+            tags = tracking_tags(model, context, key, partition, ui)
+            results = search(
+                model, partition, tables, ledger, studies, tracking, clock, tags, context.log.info
+            )
+            drawn = _draw_studies(results) if len(context.partition_keys) == 1 else {}
+            best = {name: dict(result.parameters) for name, result in results.items()}
+            return Outcome(_describe_studies(results) | pictures(drawn), digest_value(best))
 
-        result = stage.study(
-            model, context.partition_key, tables, ledger, studies, clock, context.log.info
-        )
-        return dg.MaterializeResult(
-            metadata={
-                "best_value": result.value,
-                "trials": len(result.values),
-                "parameters": dg.MetadataValue.json(dict(result.parameters)),
-                **pictures({"history": draw_trials(result.values)}),
-            }
-        )
+        return materialize_each(context, key, work)
 
     return study
 
 
-def _build_trained_model(model: ModelDefinition) -> dg.AssetsDefinition:
+def _describe_studies(results: Any) -> dict[str, Any]:
+    rows = [
+        {
+            "candidate": name,
+            "best log loss": result.value,
+            "trials": len(result.trials),
+            "pruned": sum(trial.pruned for trial in result.trials),
+            "ended by": result.stopped,
+        }
+        for name, result in results.items()
+    ]
+    parameters = {name: dict(result.parameters) for name, result in results.items()}
+    return {
+        "studies": markdown_table(rows),
+        "parameters": dg.MetadataValue.json(parameters),
+        "trials": sum(len(result.trials) for result in results.values()),
+        "best_value": min(result.value for result in results.values()),
+    }
+
+
+def _draw_studies(results: Any) -> dict[str, bytes]:
+    from mlops_assets.adapters import study_plots as plots
+
+    drawn = {}
+    for name, result in results.items():
+        drawn[f"{name}_history"] = plots.draw_history(result)
+        drawn[f"{name}_parallel_coordinates"] = plots.draw_parallel_coordinates(result)
+        if result.importance:
+            drawn[f"{name}_importance"] = plots.draw_parameter_importance(result)
+    return drawn
+
+
+def build_trained_model(model: ModelDefinition) -> dg.AssetsDefinition:
+    """The asset ``trained_model``."""
     key = key_of(model, "trained_model")
+    if model.compares_candidates:
+        named = [f"candidate_{name}" for name in model.candidates]
+        needed = ["training_set", *named, *(["ensemble"] if model.spec.ensemble else [])]
+    else:
+        needed = ["training_set", *(["study"] if model.spec.tuning else [])]
 
     @dg.asset(
         key=key,
-        deps=[
-            key_of(model, name)
-            for name in (["training_set", "study"] if model.spec.tuning else ["training_set"])
-        ],
-        partitions_def=build_partitions(model.calendar),
+        deps=[key_of(model, name) for name in needed],
+        partitions_def=build_training_partitions(model),
+        backfill_policy=ONE_RUN,
         code_version=model.code_digest[:12],
-        description="The estimator fitted on the training set's rows, kept under its digest.",
+        description="The candidate or ensemble that did best on later rows, calibrated where that "
+        "helps, kept under the digest of its files.",
         **asset_arguments(model, ("scikitlearn", "mlflow")),
     )
     def trained_model(
@@ -145,133 +187,44 @@ def _build_trained_model(model: ModelDefinition) -> dg.AssetsDefinition:
         model_files: dg.ResourceParam[ModelFiles],
         tracking: dg.ResourceParam[Tracking],
         clock: dg.ResourceParam[Clock],
+        ui: dg.ResourceParam[DagsterUi],
     ) -> dg.MaterializeResult:
-        estimator = config.estimator or model.spec.training.estimator
-        tags = {
-            "dagster_run_id": context.run.run_id,
-            "dagster_asset": key.to_user_string(),
-            "dagster_partition": context.partition_key,
-        }
-        trained = stage.train(
-            model,
-            context.partition_key,
-            estimator,
-            tables,
-            ledger,
-            model_files,
-            tracking,
-            clock,
-            tags,
-        )
-        return dg.MaterializeResult(
-            metadata=_describe_trained(trained), data_version=dg.DataVersion(trained.digest)
-        )
+        def work(partition: str) -> Outcome:
+            trained, reused = stage.train(
+                model,
+                partition,
+                tables,
+                ledger,
+                model_files,
+                tracking,
+                clock,
+                tracking_tags(model, context, key, partition, ui),
+                estimator=config.estimator,
+                again=config.again,
+            )
+            if reused:
+                context.log.info(f"{partition}: {stage.UNCHANGED}")
+            return Outcome(_describe_trained(trained, reused=reused), trained.digest)
+
+        return materialize_each(context, key, work)
 
     return trained_model
 
 
-def _describe_trained(trained: stage.TrainedModel) -> dict[str, Any]:
+def _describe_trained(trained: stage.TrainedModel, *, reused: bool) -> dict[str, Any]:
     link = (
         {"tracking_run": dg.MetadataValue.url(trained.tracking_url)} if trained.tracking_url else {}
     )
     return {
+        **({"skipped": stage.UNCHANGED} if reused else {}),
         "digest": trained.digest,
         "train_as_of": trained.as_of,
+        "chosen": trained.recipe["chosen"],
+        "reason": trained.recipe["reason"],
         "estimator": trained.estimator,
         "parameters": dg.MetadataValue.json(dict(trained.parameters)),
+        "weights": dg.MetadataValue.json(dict(trained.recipe["weights"])),
+        "calibration": f"{trained.calibration}: {trained.calibrated}",
         "fit_rows": trained.fit_rows,
         **link,
     }
-
-
-def _build_evaluation(model: ModelDefinition) -> dg.AssetsDefinition:
-    key = key_of(model, "evaluation")
-
-    @dg.asset(
-        key=key,
-        deps=[key_of(model, "trained_model"), key_of(model, "training_set")],
-        partitions_def=build_partitions(model.calendar),
-        description="The trained model and the champion, measured on the same later rows; the "
-        "gates judged, and the verdict recorded.",
-        check_specs=[
-            blocking_check(key, name, "Gate from defs.yaml; not green, no registered version.")
-            for name in model.spec.gates.names
-        ],
-        **asset_arguments(model, ("scikitlearn",)),
-    )
-    def evaluation(
-        context: dg.AssetExecutionContext,
-        tables: dg.ResourceParam[TableStore],
-        ledger: dg.ResourceParam[Ledger],
-        model_files: dg.ResourceParam[ModelFiles],
-        tracking: dg.ResourceParam[Tracking],
-        clock: dg.ResourceParam[Clock],
-    ) -> dg.MaterializeResult:
-        done = evaluate(model, context.partition_key, tables, ledger, model_files, clock)
-        plots = _draw_evaluation(done)
-        tracking.annotate(done.trained.tracking_run, done.report.metrics, plots)
-        return dg.MaterializeResult(
-            metadata=_describe_evaluation(done) | pictures(plots),
-            check_results=[check_result(gate, key) for gate in done.gates],
-        )
-
-    return evaluation
-
-
-def _draw_evaluation(done: Evaluated) -> dict[str, bytes]:
-    from mlops_assets.adapters import matplotlib_plots as plots
-
-    drawn = {
-        "roc": plots.draw_roc(done.report, done.champion),
-        "calibration": plots.draw_calibration(done.report),
-        "importance": plots.draw_importance(done.report),
-    }
-    return drawn | ({"slices": plots.draw_slices(done.report)} if done.report.slices else {})
-
-
-def _describe_evaluation(done: Evaluated) -> dict[str, Any]:
-    gates = [
-        {"gate": gate.name, "outcome": gate.outcome, "reason": gate.reason} for gate in done.gates
-    ]
-    return {
-        "verdict": f"{done.verdict.outcome}: {done.verdict.reason}",
-        "gates": markdown_table(gates),
-        "test_rows": done.report.rows,
-        **numbers(done.report.metrics),
-    }
-
-
-def _build_model_version(model: ModelDefinition) -> dg.AssetsDefinition:
-    versions = build_version_partitions(model)
-    key = key_of(model, "model_version")
-
-    @dg.asset(
-        key=key,
-        deps=[key_of(model, "trained_model"), key_of(model, "evaluation")],
-        partitions_def=build_partitions(model.calendar),
-        description="The trained model registered as challenger. Refused without a recorded "
-        "verdict that passed, whoever asks.",
-        **asset_arguments(model, ("mlflow",)),
-    )
-    def model_version(
-        context: dg.AssetExecutionContext,
-        ledger: dg.ResourceParam[Ledger],
-        registry: dg.ResourceParam[Registry],
-        clock: dg.ResourceParam[Clock],
-    ) -> dg.MaterializeResult:
-        try:
-            version, _ = register(model, context.partition_key, ledger, registry, clock)
-        except RefusedError as error:
-            raise dg.Failure(str(error), allow_retries=False) from error
-        context.instance.add_dynamic_partitions(str(versions.name), [version.version])
-        return dg.MaterializeResult(
-            metadata={
-                "version": version.version,
-                "digest": version.digest,
-                "aliases": ", ".join(version.aliases) or "none",
-                "uri": version.uri,
-            },
-            data_version=dg.DataVersion(version.digest),
-        )
-
-    return model_version

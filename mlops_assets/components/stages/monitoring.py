@@ -98,13 +98,9 @@ def compare_with_reference(
     champion = read_champion(ledger, model.name)
     if champion is None:
         raise RefusedError(f"{model.name}: no version serves yet; release one before monitoring it")
-    policy = model.spec.monitoring
-    before = model.calendar.before(champion.train_as_of, policy.reference)
-    reference = _with_day(model, tables.read(model.table("features"), before), _time(model))
+    reference = read_reference(model, champion.train_as_of, tables)
     current = _with_day(model, tables.read(model.table("predictions"), [key]), "moment")
-    evaluation = ledger.latest("evaluation", model.name, champion.digest)
-    weights = evaluation.body["importance"] if evaluation else None
-    report = measure_drift(reference, current, model.features, policy, day=DAY, weights=weights)
+    report = _measure(model, champion.digest, reference, current, ledger)
     body = {
         "version": champion.version,
         "outcome": report.verdict.outcome,
@@ -121,6 +117,40 @@ def compare_with_reference(
         else None
     )
     return MeasuredDrift(report, champion.version, page)
+
+
+def read_reference(model: ModelDefinition, as_of: str, tables: TableStore) -> pl.DataFrame:
+    """The rows before a training date that later ones are compared with."""
+    before = model.calendar.before(as_of, model.spec.monitoring.reference)
+    return _with_day(model, tables.read(model.table("features"), before), _time(model))
+
+
+def measure_shift(
+    model: ModelDefinition,
+    as_of: str,
+    digest: str,
+    current: pl.DataFrame,
+    moment: str,
+    tables: TableStore,
+    ledger: Ledger,
+) -> DriftReport:
+    """Drift of rows, asked about at the times in column ``moment``, from the data that the model
+    with this digest was trained on as of a partition."""
+    reference = read_reference(model, as_of, tables)
+    return _measure(model, digest, reference, _with_day(model, current, moment), ledger)
+
+
+def _measure(
+    model: ModelDefinition,
+    digest: str,
+    reference: pl.DataFrame,
+    current: pl.DataFrame,
+    ledger: Ledger,
+) -> DriftReport:
+    evaluation = ledger.latest("evaluation", model.name, digest)
+    weights = evaluation.body["importance"] if evaluation else None
+    policy = model.spec.monitoring
+    return measure_drift(reference, current, model.features, policy, day=DAY, weights=weights)
 
 
 def consider_retraining(model: ModelDefinition, ledger: Ledger) -> RetrainingDecision:

@@ -13,9 +13,21 @@ from mlops_assets.adapters.journal import (
     write_champion,
     write_rollout,
 )
-from mlops_assets.adapters.ports import Clock, Endpoint, Ledger, Registry, Serving, Telemetry
+from mlops_assets.adapters.ports import (
+    Clock,
+    Endpoint,
+    Ledger,
+    Record,
+    Registry,
+    Serving,
+    Telemetry,
+)
 from mlops_assets.components.definition import ModelDefinition
-from mlops_assets.components.stages.registration import require_verdict
+from mlops_assets.components.stages.clearance import (
+    bound_of,
+    find_objection,
+    require_clearance,
+)
 from mlops_assets.lifecycle.errors import RefusedError
 from mlops_assets.lifecycle.rollout.analysis import Window
 from mlops_assets.lifecycle.rollout.state import Champion, RolloutState
@@ -70,7 +82,7 @@ def step_rollout(
     promoted = None
     if decision.action in ("advance", "promote"):
         # More traffic needs the verdict; taking traffic away never does.
-        _require_release(model, version, ledger, registry)
+        _require_release(model, version, ledger, registry, clock)
     if decision.action == "promote":
         promoted = Champion(version, state.digest, state.train_as_of, decision.reason)
     moved = apply_decision(state, decision, clock.now())
@@ -108,7 +120,9 @@ def roll_back(
     return f"champion is {back.version} again, instead of {served[-1].version}"
 
 
-def find_next_step(model: ModelDefinition, ledger: Ledger, telemetry: Telemetry) -> NextStep | str:
+def find_next_step(
+    model: ModelDefinition, ledger: Ledger, telemetry: Telemetry, clock: Clock
+) -> NextStep | str:
     """The step that is due now, or in words why none is. Reads only."""
     state = read_rollout(ledger, model.name)
     if state and state.active:
@@ -122,10 +136,14 @@ def find_next_step(model: ModelDefinition, ledger: Ledger, telemetry: Telemetry)
         )
     if model.spec.rollout.start == "manual":
         return "rollouts begin by hand (rollout.start is manual)"
-    waiting = _waiting_version(model, ledger)
+    waiting = _waiting_version(model, ledger, clock)
     if waiting is None:
         return "no rollout in progress and no new version"
-    return NextStep(waiting, f"{waiting}/begin", f"{waiting} passed its gates")
+    objection = find_objection(model, waiting.subject, waiting.body["digest"], ledger)
+    if objection:
+        return objection
+    reason = describe_clearance(model, waiting.subject, ledger, clock)
+    return NextStep(waiting.subject, f"{waiting.subject}/begin", f"{waiting.subject} {reason}")
 
 
 def _begin_once(
@@ -135,7 +153,7 @@ def _begin_once(
     after = sequence_of(ledger, "rollout", model.name, ROLLOUT)
     if read_rollout(ledger, model.name, version) is not None:
         return
-    digest, as_of = _require_release(model, version, ledger, registry)
+    digest, as_of = _require_release(model, version, ledger, registry, clock)
     latest = read_rollout(ledger, model.name)
     if latest and latest.active:
         raise RefusedError(
@@ -147,8 +165,20 @@ def _begin_once(
     write_rollout(ledger, model.name, begun, clock.now(), after=after)
 
 
+def describe_clearance(model: ModelDefinition, version: str, ledger: Ledger, clock: Clock) -> str:
+    """What lets a version out, or why nothing does: one line for wherever it is shown."""
+    recorded = ledger.latest("version", model.name, version)
+    if recorded is None:
+        return "never registered"
+    try:
+        cleared = require_clearance(model, bound_of(model, recorded.body), ledger, clock)
+    except RefusedError as error:
+        return f"refused: {error}"
+    return cleared.describe()
+
+
 def _require_release(
-    model: ModelDefinition, version: str, ledger: Ledger, registry: Registry
+    model: ModelDefinition, version: str, ledger: Ledger, registry: Registry, clock: Clock
 ) -> tuple[str, str]:
     """The digest and training date of a version that may get traffic. Raises ``RefusedError``."""
     try:
@@ -161,7 +191,10 @@ def _require_release(
             f"{model.name} {version}: the registry's digest is not the recorded one; "
             "it was registered or edited by other hands, train and register it again"
         )
-    require_verdict(model, known.digest, ledger)
+    require_clearance(model, bound_of(model, recorded.body), ledger, clock)
+    objection = find_objection(model, version, known.digest, ledger)
+    if objection:
+        raise RefusedError(f"{model.name}: {objection}")
     return known.digest, str(recorded.body["train_as_of"])
 
 
@@ -185,8 +218,8 @@ def _window(model: ModelDefinition, state: RolloutState, telemetry: Telemetry) -
     return telemetry.window(model.name, since, state.version, state.baseline)
 
 
-def _waiting_version(model: ModelDefinition, ledger: Ledger) -> str | None:
-    """The newest version, if it passed its gates, is no older than the champion, and was never
+def _waiting_version(model: ModelDefinition, ledger: Ledger, clock: Clock) -> Record | None:
+    """The newest version, if it may be released, is no older than the champion, and was never
     rolled out.
     """
     newest, champion = ledger.latest("version", model.name), read_champion(ledger, model.name)
@@ -195,10 +228,10 @@ def _waiting_version(model: ModelDefinition, ledger: Ledger) -> str | None:
     if champion and newest.body["train_as_of"] < champion.train_as_of:
         return None
     try:
-        require_verdict(model, newest.body["digest"], ledger)
+        require_clearance(model, bound_of(model, newest.body), ledger, clock)
     except RefusedError:
         return None
-    return newest.subject
+    return newest
 
 
 def _apply_aliases(

@@ -11,18 +11,26 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.adapters.alerts import AppriseAlerts, FileAlerts
+from mlops_assets.adapters.dagster_ui import DagsterUi
 from mlops_assets.adapters.delta_tables import DeltaTables
 from mlops_assets.adapters.evidently_reports import EvidentlyReports
+from mlops_assets.adapters.fan_out_tracking import FanOutTracking
 from mlops_assets.adapters.jsonl_telemetry import JsonlTelemetry
 from mlops_assets.adapters.local_files import LocalFiles
 from mlops_assets.adapters.local_serving import LocalServing
+from mlops_assets.adapters.local_staging import LocalStaging
 from mlops_assets.adapters.mlflow_registry import MlflowRegistry
 from mlops_assets.adapters.mlflow_tracking import MlflowTracking
 from mlops_assets.adapters.optuna_studies import OptunaStudies
+from mlops_assets.adapters.ports import Tracking
 from mlops_assets.adapters.skops_models import FolderModelFiles
 from mlops_assets.adapters.sql_ledger import SqlLedger
 from mlops_assets.adapters.system_clock import SystemClock
-from mlops_assets.lifecycle.errors import SpecError
+from mlops_assets.adapters.tensorboard_tracking import TensorboardTracking
+from mlops_assets.lifecycle.errors import SpecError, did_you_mean
+
+SINKS = ("tensorboard",)
+"""Where tracking runs may be recorded beside MLflow."""
 
 DEFAULT_STATE = Path(__file__).parents[3] / "state"
 
@@ -31,15 +39,19 @@ DEFAULT_STATE = Path(__file__).parents[3] / "state"
 class Settings:
     """What differs from machine to machine.
 
-    ``state`` holds everything that is written. ``ledger`` is an SQLAlchemy URL, ``tracking`` an
-    MLflow address or database, ``tables`` a folder or an object-store URI.
+    ``state`` holds everything that is written. ``ledger`` is an SQLAlchemy URL, ``studies`` one or
+    None for a journal file, ``tracking`` an MLflow address or database, ``tracking_sinks`` where
+    runs are recorded too, ``tables`` a folder or an object-store URI.
     """
 
     state: Path
     ledger: str
     tracking: str
     tracking_ui: str | None
+    tracking_sinks: tuple[str, ...]
+    studies: str | None
     tables: str
+    dagster_ui: str
     serving_port: int
     alert_urls: tuple[str, ...]
 
@@ -74,10 +86,24 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         tracking_ui=tracking
         if tracking.startswith(("http://", "https://"))
         else f"http://127.0.0.1:{mlflow_port}",
+        tracking_sinks=_sinks(environment),
+        studies=environment.get("MLOPS_ASSETS_STUDIES_URL") or None,
         tables=values["MLOPS_ASSETS_TABLES"],
+        dagster_ui=environment.get("MLOPS_ASSETS_UI_URL") or "http://127.0.0.1:3000",
         serving_port=_port(environment, "MLOPS_ASSETS_SERVING_PORT", 8080),
         alert_urls=tuple(environment.get("MLOPS_ASSETS_ALERT_URLS", "").split()),
     )
+
+
+def _sinks(environment: Mapping[str, str]) -> tuple[str, ...]:
+    named = tuple(environment.get("MLOPS_ASSETS_TRACKING_SINKS", "").split())
+    unknown = [name for name in named if name not in SINKS]
+    if unknown:
+        raise SpecError(
+            f"MLOPS_ASSETS_TRACKING_SINKS: got '{unknown[0]}', allowed are {', '.join(SINKS)}"
+            f"{did_you_mean(unknown[0], SINKS)}"
+        )
+    return named
 
 
 def _port(environment: Mapping[str, str], name: str, default: int) -> int:
@@ -96,13 +122,11 @@ def build_resources(settings: Settings) -> dict[str, Any]:
         "tables": DeltaTables(settings.tables),
         "ledger": SqlLedger(settings.ledger),
         "model_files": FolderModelFiles(state / "models"),
-        "tracking": MlflowTracking(
-            settings.tracking,
-            state / "mlflow" / "artifacts" if settings.tracking.startswith("sqlite") else None,
-            settings.tracking_ui,
-        ),
+        "tracking": build_tracking(settings),
         "registry": MlflowRegistry(settings.tracking),
-        "studies": OptunaStudies(state / "studies"),
+        "studies": build_studies(settings),
+        "staging": LocalStaging(state / "models"),
+        "ui": DagsterUi(settings.dagster_ui),
         "serving": build_serving(settings),
         "telemetry": JsonlTelemetry(state / "prediction_log"),
         "reports": EvidentlyReports(state / "reports"),
@@ -110,6 +134,21 @@ def build_resources(settings: Settings) -> dict[str, Any]:
         if settings.alert_urls
         else FileAlerts(state / "alerts.jsonl"),
     }
+
+
+def build_tracking(settings: Settings) -> Tracking:
+    """MLflow, and further sinks behind the same port where the environment names some."""
+    local = settings.tracking.startswith("sqlite")
+    artifacts = settings.state / "mlflow" / "artifacts" if local else None
+    mlflow = MlflowTracking(settings.tracking, artifacts, settings.tracking_ui)
+    if "tensorboard" in settings.tracking_sinks:
+        return FanOutTracking(mlflow, (TensorboardTracking(settings.state / "tensorboard"),))
+    return mlflow
+
+
+def build_studies(settings: Settings) -> OptunaStudies:
+    """Studies in a journal file of this machine, or in a database that machines share."""
+    return OptunaStudies(settings.state / "studies", settings.studies)
 
 
 def build_serving(settings: Settings) -> LocalServing:
