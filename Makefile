@@ -7,6 +7,7 @@ STATE ?= state
 UI_PORT ?= 3000
 SERVING_PORT ?= 8080
 MLFLOW_PORT ?= 5000
+STUDIES_PORT ?= 8081
 UV := 0.13.9
 
 VENV := .venv
@@ -43,8 +44,8 @@ test: $(READY)  ## run all tests
 	@$(BIN)/pytest $(ARGS)
 
 .PHONY: dev
-dev: $(READY)  ## Dagster UI and daemon, model server, MLflow UI, on 127.0.0.1; Ctrl-C stops all
-	@$(BIN)/mlops-assets dev --state $(STATE) --ui-port $(UI_PORT) --serving-port $(SERVING_PORT) --mlflow-port $(MLFLOW_PORT)
+dev: $(READY)  ## Dagster UI and daemon, model server, MLflow and Optuna UI, on 127.0.0.1; Ctrl-C stops all
+	@$(BIN)/mlops-assets dev --state $(STATE) --ui-port $(UI_PORT) --serving-port $(SERVING_PORT) --mlflow-port $(MLFLOW_PORT) --studies-port $(STUDIES_PORT)
 
 .PHONY: check
 check: $(READY)  ## format, lint, strict types, import contracts, dg check
@@ -61,8 +62,8 @@ format: $(READY)  ## format and mend what can be mended
 	@$(BIN)/ruff check --fix .
 
 .PHONY: bench
-bench: $(READY)  ## what Dagster adds to data and training, and loading to importing, as ratios
-	@$(BIN)/mlops-assets bench
+bench: $(READY)  ## what the project adds, as ratios; PARTS="loading stages trials workers backtest"
+	@$(BIN)/mlops-assets bench $(PARTS)
 
 .PHONY: lock
 lock: $(READY)  ## resolve the dependencies again

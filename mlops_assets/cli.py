@@ -26,16 +26,18 @@ def _parser() -> argparse.ArgumentParser:
     demo = words.add_parser("demo", help="run the whole loop once on the real flights")
     demo.add_argument("--build", type=Path, default=Path("build"), help="where to write")
     demo.set_defaults(run=_demo)
-    dev = words.add_parser("dev", help="start Dagster, the model server and the MLflow UI")
+    dev = words.add_parser("dev", help="start Dagster, the model server, the MLflow and Optuna UIs")
     dev.add_argument("--state", type=Path, default=Path("state"), help="where to keep everything")
     dev.add_argument("--ui-port", type=int, default=3000)
     dev.add_argument("--serving-port", type=int, default=8080)
     dev.add_argument("--mlflow-port", type=int, default=5000)
+    dev.add_argument("--studies-port", type=int, default=8081)
     dev.set_defaults(run=_dev)
     down = words.add_parser("down", help="end the model server of a state folder")
     down.add_argument("--state", type=Path, default=Path("state"), help="whose server to end")
     down.set_defaults(run=_down)
-    bench = words.add_parser("bench", help="measure what Dagster adds, as ratios")
+    bench = words.add_parser("bench", help="measure what the project adds, as ratios")
+    bench.add_argument("parts", nargs="*", help="what to measure, everything without a name")
     bench.add_argument("--build", type=Path, default=Path("build"), help="where to write")
     bench.set_defaults(run=_bench)
     return parser
@@ -53,7 +55,7 @@ def _dev(parsed: argparse.Namespace) -> int:
     from mlops_assets.commands.dev import run_dev
     from mlops_assets.commands.ports import Ports
 
-    ports = Ports(parsed.ui_port, parsed.serving_port, parsed.mlflow_port)
+    ports = Ports(parsed.ui_port, parsed.serving_port, parsed.mlflow_port, parsed.studies_port)
     return run_dev(parsed.state.absolute(), ports)
 
 
@@ -67,9 +69,9 @@ def _down(parsed: argparse.Namespace) -> int:
 
 
 def _bench(parsed: argparse.Namespace) -> int:
-    from mlops_assets.commands.bench import run_bench
+    from mlops_assets.commands.bench.report import run_bench
 
-    print(run_bench(parsed.build))
+    print(run_bench(parsed.build, parsed.parts))
     return 0
 
 

@@ -8,7 +8,9 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
+from datetime import timedelta
+from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +21,10 @@ from mlops_assets.adapters.journal import (
     read_routing,
 )
 from mlops_assets.commands.home import prepare_home
-from mlops_assets.commands.location import Location
+from mlops_assets.commands.location import JobFailedError, Location
 from mlops_assets.commands.ports import free_port
-from mlops_assets.commands.replay import Replayed, replay
+from mlops_assets.commands.replay import replay
+from mlops_assets.commands.story import Story, describe_version
 from mlops_assets.lifecycle.errors import MlopsAssetsError
 
 if TYPE_CHECKING:
@@ -36,22 +39,11 @@ CHUNK = 100
 """Requests between two looks at a rollout."""
 
 MAX_CHUNKS = 60
+DRILL = "a drill: the canary has to catch what the gates have found"
 
 
 class DemoError(MlopsAssetsError):
     """The loop did not come out as it should; the message says where."""
-
-
-@dataclass
-class Story:
-    """What happened, as ``build/demo.json`` tells it."""
-
-    counts: dict[str, int] = field(default_factory=dict)
-    versions: list[dict[str, Any]] = field(default_factory=list)
-    rollouts: list[dict[str, Any]] = field(default_factory=list)
-    retraining: dict[str, Any] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    replayed: Replayed = field(default_factory=lambda: Replayed(0, 0))
 
 
 class Demo:
@@ -83,8 +75,8 @@ class Demo:
             self._roll_out(as_of)
         later = self.model.calendar.next(as_of)
         assert later is not None
-        with self._stage("broken version", "one that refuses missing values, past offline gates"):
-            self._train(later, broken=True)
+        with self._stage("broken version", "one that refuses missing values, let out by hand"):
+            self._let_out_broken(later)
         with self._stage("rollback", "its canary on live traffic"):
             self._roll_out(later)
         self._collect([as_of, later])
@@ -107,33 +99,40 @@ class Demo:
             f"{rows['quarantined']} quarantined"
         )
 
-    def _train(self, as_of: str, *, broken: bool = False) -> None:
+    def _train(self, as_of: str) -> None:
+        self.location.run_job("train", partition=as_of)
+        self._note_version(as_of)
+
+    def _let_out_broken(self, as_of: str) -> None:
+        """Train a version that its gates refuse, and override them, to see the rollout catch it."""
         ops = {
             f"{MODEL}__training_set": {"config": {"rows": "complete_cases"}},
             f"{MODEL}__trained_model": {"config": {"estimator": "build_strict_estimator"}},
         }
-        self.location.run_job("train", partition=as_of, ops=ops if broken else {})
-        ledger = self.resources["ledger"]
-        trained = ledger.latest("trained_model", MODEL, as_of).body
-        metrics = ledger.latest("evaluation", MODEL, trained["digest"]).body["metrics"]
-        verdict = ledger.latest("verdict", MODEL, trained["digest"]).body
-        version = ledger.latest("version", MODEL)
-        self.story.versions.append(
-            {
-                "version": version.subject,
-                "train_as_of": as_of,
-                "auc": metrics["auc"],
-                "brier": metrics["brier"],
-                "digest": trained["digest"],
-                "verdict": verdict["outcome"],
-                "estimator": trained["estimator"],
-                "fit_rows": trained["fit_rows"],
-            }
-        )
+        try:
+            self.location.run_job("train", partition=as_of, ops=ops)
+        except JobFailedError:
+            ledger = self.resources["ledger"]
+            digest = ledger.latest("trained_model", MODEL, as_of).body["digest"]
+            gates = ledger.latest("verdict", MODEL, digest).body["gates"]
+            refused = next(gate for gate in gates if gate["outcome"] != "passed")
+            self._say(f"its gates refuse it: {refused['name']}: {refused['reason'][:90]}")
+        else:
+            raise DemoError("the broken version passed its gates")
+        expires = (self.resources["clock"].now() + timedelta(hours=1)).isoformat()
+        answer = {"config": {"by": getuser(), "reason": DRILL, "expires": expires}}
+        ops = {f"{MODEL}__gate_override": answer}
+        self.location.materialize("gate_override", partition=as_of, ops=ops)
+        self.location.materialize("model_version", partition=as_of)
+        self._note_version(as_of)
+
+    def _note_version(self, as_of: str) -> None:
+        noted = describe_version(self.resources["ledger"], MODEL, as_of)
+        self.story.versions.append(noted)
         self._say(
-            f"{version.subject} trained on {trained['fit_rows']:,} flights: AUC "
-            f"{metrics['auc']:.3f}, Brier {metrics['brier']:.3f}, verdict "
-            f"{verdict['outcome']}"
+            f"{noted['version']} trained on {noted['fit_rows']:,} flights ({noted['chosen']}): AUC "
+            f"{noted['auc']:.3f}, Brier {noted['brier']:.3f}, gates {noted['verdict']}"
+            f"{', overridden' if noted['override'] else ''}"
         )
 
     def _serve_until_drift(self, week: str | None) -> str:

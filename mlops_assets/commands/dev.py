@@ -1,4 +1,4 @@
-"""Everything for a working day on one machine: Dagster, the model server, the MLflow UI."""
+"""Everything for a working day on one machine: Dagster, model server, MLflow and Optuna UI."""
 
 from __future__ import annotations
 
@@ -75,6 +75,7 @@ def _environment(state: Path, ports: Ports) -> dict[str, str]:
     environment.update(
         MLOPS_ASSETS_SERVING_PORT=str(ports.serving),
         MLOPS_ASSETS_MLFLOW_PORT=str(ports.mlflow),
+        MLOPS_ASSETS_UI_URL=f"http://{HOST}:{ports.ui}",
         MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
         MLFLOW_DISABLE_TELEMETRY="true",
         DO_NOT_TRACK="true",
@@ -97,6 +98,7 @@ def _commands(ports: Ports, tracking: str, state: Path) -> dict[str, list[str]]:
             *("--default-artifact-root", artifacts.as_uri()),
             *("--workers", "1"),
         ],
+        "optuna": [sys.executable, "-m", "mlops_assets.commands.dashboard", str(ports.studies)],
     }
 
 
@@ -154,4 +156,5 @@ def _greet(ports: Ports, state: Path) -> None:
     print(f"Dagster UI     http://{HOST}:{ports.ui}")
     print(f"model server   http://{HOST}:{ports.serving}/v2")
     print(f"MLflow UI      http://{HOST}:{ports.mlflow}")
+    print(f"Optuna UI      http://{HOST}:{ports.studies}")
     print(f"everything is kept in {state}, logs in {state / 'logs'}; Ctrl-C stops all", flush=True)

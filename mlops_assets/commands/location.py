@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from mlops_assets.components.definition import ModelDefinition
 
 
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
 class JobFailedError(MlopsAssetsError):
     """A job that had to succeed did not; the message has the steps and their causes."""
 
@@ -52,17 +55,32 @@ class Location:
         """
         from mlops_assets.components.partitions import range_tags
 
-        quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
         result = self._definitions.resolve_job_def(f"{self.model.name}__{name}").execute_in_process(
-            run_config={**quiet, "ops": dict(ops or {})},
+            run_config={**_QUIET, "ops": dict(ops or {})},
             instance=self._instance,
             partition_key=partition,
             tags=range_tags(span) if span else None,
             raise_on_error=False,
         )
-        failed = [_describe(event) for event in result.all_node_events if event.is_step_failure]
-        if not result.success:
-            raise JobFailedError(f"job {name} {partition or ''} failed: {'; '.join(failed)}")
+        _require_success(f"job {name} {partition or ''}", result)
+
+    def materialize(
+        self, *names: str, partition: str, ops: Mapping[str, Any] | None = None
+    ) -> None:
+        """Materialize single assets of the model for a partition, as a click in the UI does.
+
+        Raises ``JobFailedError``.
+        """
+        import dagster as dg
+
+        result = self._definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+            run_config={**_QUIET, "ops": dict(ops or {})},
+            instance=self._instance,
+            partition_key=partition,
+            asset_selection=[dg.AssetKey([self.model.name, name]) for name in names],
+            raise_on_error=False,
+        )
+        _require_success(f"{', '.join(names)} {partition}", result)
 
     def ask_sensor(
         self, name: str, resources: Mapping[str, Any]
@@ -88,6 +106,12 @@ class Location:
             return None, f"{answer.run_key} was asked for before"
         self._asked.add(str(answer.run_key))
         return answer, ""
+
+
+def _require_success(what: str, result: Any) -> None:
+    failed = [_describe(event) for event in result.all_node_events if event.is_step_failure]
+    if not result.success:
+        raise JobFailedError(f"{what} failed: {'; '.join(failed)}")
 
 
 def _describe(event: Any) -> str:

@@ -17,6 +17,7 @@ class Ports:
     ui: int
     serving: int
     mlflow: int
+    studies: int
 
 
 def require_free_ports(ports: Ports) -> None:
@@ -25,6 +26,7 @@ def require_free_ports(ports: Ports) -> None:
         "UI_PORT": ports.ui,
         "SERVING_PORT": ports.serving,
         "MLFLOW_PORT": ports.mlflow,
+        "STUDIES_PORT": ports.studies,
     }
     for variable, port in wanted.items():
         with socket.socket() as listener:
