@@ -28,7 +28,7 @@ def test_given_a_taken_port_then_dev_names_it_and_the_variable_that_changes_it()
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(EndpointError) as error:
-            require_free_ports(Ports(ui=free_port(), serving=port, mlflow=free_port()))
+            require_free_ports(Ports(free_port(), port, free_port(), free_port()))
     assert f"port {port} on 127.0.0.1 is taken" in str(error.value)
     assert f"make dev SERVING_PORT={port + 1}" in str(error.value)
 
@@ -54,6 +54,8 @@ def test_given_a_taken_port_then_the_command_ends_with_one_line_and_starts_nothi
                 str(free_port()),
                 "--mlflow-port",
                 str(free_port()),
+                "--studies-port",
+                str(free_port()),
             ],
             capture_output=True,
             text=True,
@@ -67,7 +69,7 @@ def test_given_a_taken_port_then_the_command_ends_with_one_line_and_starts_nothi
 
 
 def test_free_ports_pass() -> None:
-    require_free_ports(Ports(free_port(), free_port(), free_port()))
+    require_free_ports(Ports(free_port(), free_port(), free_port(), free_port()))
 
 
 def test_the_state_folder_is_dagsters_home_and_a_changed_instance_file_is_kept(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import yaml
 from dagster_shared.yaml_utils import parse_yaml_with_source_position
 
 import mlops_assets.defs.flight_delays
@@ -21,11 +23,12 @@ from mlops_assets.adapters.in_memory import (
     InMemoryServing,
     InMemoryTelemetry,
 )
-from mlops_assets.adapters.journal import write_champion, write_once
+from mlops_assets.adapters.journal import sequence_of, write_champion, write_once
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.reading import read_spec
 from mlops_assets.components.specs import LifecycleSpec
 from mlops_assets.defs.platform.resources import build_resources, read_settings
+from mlops_assets.lifecycle.errors import SpecError
 from mlops_assets.lifecycle.rollout.analysis import Arm, Window
 from mlops_assets.lifecycle.rollout.state import Champion
 
@@ -33,6 +36,7 @@ FOLDER = Path(mlops_assets.defs.flight_delays.__file__).parent
 MODULE = "mlops_assets.defs.flight_delays.model"
 NAME = "flight_delays"
 NOW = datetime(2013, 6, 5, 12, 30, tzinfo=UTC)
+TRAINING_SET = "d" * 64
 _numbers = itertools.count(1)
 
 
@@ -48,6 +52,27 @@ def replaced(text: str, changes: dict[str, str]) -> str:
 def flight_delays_text() -> str:
     """The real defs.yaml."""
     return (FOLDER / "defs.yaml").read_text()
+
+
+@pytest.fixture(scope="session")
+def written(flight_delays_text) -> dict[str, Any]:
+    """What the real defs.yaml says, as plain YAML: names the tests need are taken from it."""
+    attributes: dict[str, Any] = yaml.safe_load(flight_delays_text)["attributes"]
+    return attributes
+
+
+@pytest.fixture(scope="session")
+def searched(written) -> str:
+    """The one candidate of the real defs.yaml that has a space to search."""
+    (name,) = [name for name, of in written["candidates"].items() if "space" in of]
+    return str(name)
+
+
+@pytest.fixture(scope="session")
+def space_text(flight_delays_text) -> str:
+    """The lines of that space, to be replaced."""
+    (lines,) = re.findall(r"(?m)^      space:\n(?:        .*\n)+", flight_delays_text)
+    return str(lines)
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +95,30 @@ def read() -> Callable[..., LifecycleSpec]:
         return read_spec(parsed.value["attributes"], folder, locate)
 
     return read_text
+
+
+@pytest.fixture(scope="session")
+def lines_said(read) -> Callable[..., list[str]]:
+    """Each line of what is said about a wrong text."""
+
+    def refuse(text: str, folder: Path = FOLDER) -> list[str]:
+        with pytest.raises(SpecError) as refused:
+            read(text, folder)
+        return str(refused.value).splitlines()
+
+    return refuse
+
+
+@pytest.fixture(scope="session")
+def line_of() -> Callable[[str, str], int]:
+    """The first line of a text that holds a marker as a whole word."""
+
+    def find(text: str, marker: str) -> int:
+        found = re.search(rf"(?<![\w.]){re.escape(marker)}", text)
+        assert found, f"{marker!r} is not in the changed text"
+        return text.count("\n", 0, found.start()) + 1
+
+    return find
 
 
 @pytest.fixture(scope="session")
@@ -136,19 +185,49 @@ class World:
 
     def judge(self, digest: str, **differences: Any) -> None:
         """Record that a model passed its gates, or what else is said of it."""
-        body = {"outcome": "passed", "reason": "3 of 3 passed", "policy": self.model.policy_digest}
+        body = {
+            "model": digest,
+            "training_set": TRAINING_SET,
+            "code": self.model.code_digest,
+            "policy": self.model.policy_digest,
+            "champion": None,
+            "identity": f"identity of {digest}",
+            "outcome": "passed",
+            "reason": "3 of 3 passed",
+            "gates": [],
+        }
         write_once(self.ledger, "verdict", self.name, digest, body | differences, NOW)
+
+    def override(self, digest: str, expires: datetime, **differences: Any) -> None:
+        """Record that a person lets a model out until a moment, as ``gate_override`` does."""
+        body = {
+            "by": "the flight desk",
+            "reason": "the drop is known and accepted",
+            "expires": expires.isoformat(),
+            "policy": self.model.policy_digest,
+            "verdict": sequence_of(self.ledger, "verdict", self.name, digest),
+        }
+        write_once(self.ledger, "override", self.name, digest, body | differences, NOW)
 
     def add_version(self, digest: str, as_of: str = "2013-04-01", *, loads: bool = True) -> str:
         """Register a model that passed its gates, as the asset ``model_version`` does."""
         self.judge(digest)
         version = self.registry.register(self.name, digest, f"models:/{digest}", {}).version
         self.registry.set_alias(self.name, "challenger", version)
-        body = {"digest": digest, "train_as_of": as_of, "uri": f"models:/{digest}"}
-        write_once(self.ledger, "version", self.name, version, body, NOW)
+        write_once(self.ledger, "version", self.name, version, self.recorded(digest, as_of), NOW)
         if loads:
             self.serving.ready.add((self.name, version))
         return version
+
+    def recorded(self, digest: str, as_of: str = "2013-04-01") -> dict[str, Any]:
+        """What the ledger keeps of a registered version."""
+        return {
+            "digest": digest,
+            "train_as_of": as_of,
+            "uri": f"models:/{digest}",
+            "training_set": TRAINING_SET,
+            "code": self.model.code_digest,
+        }
 
     def crown(self, version: str, digest: str, as_of: str = "2013-03-04") -> None:
         """Record a champion without a rollout."""

@@ -1,15 +1,24 @@
-"""Four jobs share a model's assets between them: each asset in exactly one."""
+"""Jobs share a model's assets between them: each asset in one, and walking forward beside them."""
 
 from __future__ import annotations
+
+import re
 
 import dagster as dg
 import pytest
 
 from mlops_assets.components.assets import build_assets
+from mlops_assets.components.assets.reproduction import build_reproduction_check
 from mlops_assets.components.jobs import build_jobs
 from mlops_assets.defs.platform.resources import build_resources, read_settings
 
-NAMES = ("ingest", "train", "release", "monitor")
+PARTS = ("ingest", "train", "release", "monitor")
+"""The jobs of a model's life; each asset is in one of them at most."""
+
+NAMES = (*PARTS, "walk_forward")
+BY_HAND = {"gate_override", "backtest"}
+TRAIN = {"training_set", "study", "ensemble", "trained_model", "evaluation", "model_version"}
+WALK_FORWARD = TRAIN - {"study", "model_version"} | {"backtest"}
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +29,7 @@ def resolve(tmp_path_factory):
     def resolved(model) -> dg.Definitions:
         return dg.Definitions(
             assets=build_assets(model),
+            asset_checks=[build_reproduction_check(model)],
             jobs=build_jobs(model).all,
             resources=build_resources(settings),
         )
@@ -37,16 +47,31 @@ def assets_of(definitions: dg.Definitions, name: str) -> set[str]:
     return {key.path[-1] for key in job.asset_layer.executable_asset_keys}
 
 
-def test_every_asset_is_in_exactly_one_job(definitions):
-    everywhere = [asset for name in NAMES for asset in assets_of(definitions, name)]
+def test_every_asset_is_in_one_job_but_for_those_a_person_asks_for(definitions):
+    everywhere = [asset for name in PARTS for asset in assets_of(definitions, name)]
     every = [key.path[-1] for key in definitions.resolve_all_asset_keys()]
-    assert sorted(everywhere) == sorted(every)
+    assert sorted([*everywhere, *BY_HAND]) == sorted(every)
+
+
+def test_no_job_overrides_a_gate_or_fits_again_to_see_whether_it_can(definitions):
+    for name in NAMES:
+        ops = {node.name for node in definitions.resolve_job_def(f"flight_delays__{name}").nodes}
+        assert not [op for op in ops if op.endswith(("gate_override", "is_reproducible"))]
+
+
+@pytest.fixture(scope="module")
+def candidates(written) -> set[str]:
+    return {f"candidate_{name}" for name in written["candidates"]}
+
+
+@pytest.mark.parametrize(("name", "others"), [("train", TRAIN), ("walk_forward", WALK_FORWARD)])
+def test_a_job_that_trains_fits_every_candidate(definitions, candidates, name, others):
+    assert assets_of(definitions, name) == candidates | others
 
 
 @pytest.mark.parametrize(
     ("name", "assets"),
     [
-        ("train", {"training_set", "study", "trained_model", "evaluation", "model_version"}),
         ("release", {"deployment"}),
         ("monitor", {"predictions", "performance", "drift_report", "retraining_decision"}),
     ],
@@ -64,13 +89,26 @@ def test_ingest_takes_every_source_from_raw_to_features(definitions, model):
     assert assets_of(definitions, "ingest") == sources | {"labels", "features"}
 
 
-def test_given_no_tuning_then_training_has_no_study(resolve, flight_delays_text, make_model):
-    start, end = (flight_delays_text.index(f"  {name}:") for name in ("tuning", "evaluation"))
-    untuned = resolve(make_model({flight_delays_text[start:end]: ""}))
-    assert "study" not in assets_of(untuned, "train")
+def test_given_no_tuning_then_training_has_no_study(
+    resolve, flight_delays_text, space_text, make_model, candidates
+):
+    (tuning,) = re.findall(r"(?m)^  tuning:.*\n", flight_delays_text)
+    untuned = resolve(make_model({space_text: "", tuning: ""}))
+    assert assets_of(untuned, "train") == candidates | TRAIN - {"study"}
 
 
-@pytest.mark.parametrize("name", ["ingest", "train", "monitor"])
+def test_walking_forward_searches_registers_and_releases_nothing(definitions):
+    assert not assets_of(definitions, "walk_forward") & {"study", "model_version", "deployment"}
+
+
+@pytest.mark.parametrize("name", ["train", "walk_forward"])
+def test_a_job_that_trains_has_the_partitions_with_enough_history(definitions, model, name):
+    partitions = definitions.resolve_job_def(f"flight_delays__{name}").partitions_def
+    needed = model.spec.training.split.needed
+    assert tuple(partitions.get_partition_keys()) == model.calendar.keys[needed:]
+
+
+@pytest.mark.parametrize("name", ["ingest", "monitor"])
 def test_a_job_over_time_has_the_calendars_partitions(definitions, model, name):
     job = definitions.resolve_job_def(f"flight_delays__{name}")
     assert tuple(job.partitions_def.get_partition_keys()) == model.calendar.keys
@@ -81,7 +119,7 @@ def test_a_release_is_partitioned_by_version(definitions):
     assert partitions.name == "flight_delays__versions"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, "roll_back", "approve"])
 def test_a_job_is_tagged_with_its_model_and_says_what_it_does(definitions, name):
     job = definitions.resolve_job_def(f"flight_delays__{name}")
     assert job.tags["mlops_assets/model"] == "flight_delays"
@@ -97,3 +135,48 @@ def test_a_training_runs_no_job_on_data_that_is_not_its_own(definitions):
         if parent not in training.executable_asset_keys
     }
     assert outside == {"features", "labels"}
+
+
+class TestApprove:
+    def approve(self, world, resources, **config: str) -> dg.ExecuteInProcessResult:
+        """Launch the job as a person does in the UI."""
+        given = {"version": "v1", "by": "the flight desk", "reason": "looked at it", **config}
+        return build_jobs(world.model).approve.execute_in_process(
+            run_config={"ops": {"flight_delays__approve_version": {"config": given}}},
+            resources={name: resources(world)[name] for name in ("ledger", "clock")},
+            raise_on_error=False,
+        )
+
+    def test_given_a_version_that_passed_then_the_approval_is_recorded(self, world, resources):
+        version = world.add_version("a" * 64)
+        assert self.approve(world, resources).success
+        (approval,) = world.rows("approval", "a" * 64)
+        assert (approval["version"], approval["by"]) == (version, "the flight desk")
+
+    @pytest.mark.parametrize(
+        ("config", "said"),
+        [
+            ({"version": "v9"}, "flight_delays has no version 'v9', it has v1"),
+            ({"by": ""}, "approve: 'by' is empty; name the person who answers for it"),
+            ({"reason": "ok"}, "approve: reason 'ok' is shorter than 10 characters"),
+        ],
+    )
+    def test_given_a_refusal_then_the_job_fails_in_words_and_writes_nothing(
+        self, world, resources, config, said
+    ):
+        world.add_version("a" * 64)
+        before = world.ledger.position()
+        done = self.approve(world, resources, **config)
+        assert not done.success
+        assert said in done.failure_data_for_node("flight_delays__approve_version").error.message
+        assert world.ledger.position() == before
+
+    @pytest.mark.parametrize("missing", ["version", "by", "reason"])
+    def test_nobody_approves_without_saying_which_who_and_why(self, world, missing):
+        config = {"version": "v1", "by": "the flight desk", "reason": "looked at it"}
+        del config[missing]
+        with pytest.raises(dg.DagsterInvalidConfigError, match=missing):
+            dg.validate_run_config(
+                build_jobs(world.model).approve,
+                {"ops": {"flight_delays__approve_version": {"config": config}}},
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from datetime import UTC, datetime
 
@@ -22,6 +23,19 @@ from mlops_assets.lifecycle.features import (
     build_label_rows,
 )
 
+SOURCES = ("flights", "weather", "planes", "airports", "airlines")
+DATA = {f"{part}_{source}" for part in ("raw", "validated", "quarantined") for source in SOURCES}
+DATA |= {"labels", "features"}
+TRAIN = {"training_set", "study", "ensemble", "trained_model", "evaluation", "model_version"}
+MODELLING = {*TRAIN, "gate_override", "backtest"}
+SERVING = {"deployment", "predictions", "performance", "drift_report", "retraining_decision"}
+
+
+@pytest.fixture(scope="module")
+def candidates(written) -> set[str]:
+    """The assets of the candidates in the real file."""
+    return {f"candidate_{name}" for name in written["candidates"]}
+
 
 def refusal(load, text, **files) -> SpecError:
     """What stopped the load: the error a person reads above Dagster's tree of components."""
@@ -35,28 +49,33 @@ def refusal(load, text, **files) -> SpecError:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "line", "said"),
+    ("old", "new", "at", "said"),
     [
-        ("  gates:\n", "  gate:\n", 147, "gate: unknown key, allowed are name, description, "),
-        ("lead: 60", "lead: soon", 96, "entities.lead: input should be a valid integer, "),
-        ("New_York}\n\n", "New_Yrok}\n\n", 8, "calendar"),
-        ("key: [tailnum]", "key: [tailnr]", 63, "sources.planes.key: unknown column 'tailnr', "),
-        ("strategy: canary", "strategy: canari", 154, "rollout.strategy: got 'canari', allowed "),
-        ('end: "2014-01-06"', 'end: "2012-12-24"', 8, "calendar.end: end must be after start, "),
+        ("  gates:\n", "  gate:\n", "gate:", "gate: unknown key, allowed are name, description, "),
+        ("lead: 60", "lead: soon", "lead:", "entities.lead: input should be a valid integer, "),
+        ("New_York}\n\n", "New_Yrok}\n\n", "calendar:", "calendar"),
+        ("key: [tailnum]", "key: [tailnr]", "key: [tailnr", "sources.planes.key: unknown column "),
+        ("strategy: canary", "strategy: canari", "strategy:", "rollout.strategy: got 'canari', "),
+        ("2014-01-06", "2012-12-24", "calendar:", "calendar.end: end must be after start, "),
+        ("calibration: 1, ", "", "split:", "training.split: calibration has to be at least 1, "),
+        ("seats_hardly", "seat_hardly", "behaviour:", "gates.behaviour.1: model.py has no functi"),
     ],
 )
 def test_given_a_wrong_defs_yaml_then_the_load_stops_with_file_and_line(
-    load, change, tmp_path, old, new, line, said
+    load, change, line_of, tmp_path, old, new, at, said
 ):
-    error = str(refusal(load, change({old: new})))
+    text = change({old: new})
+    error = str(refusal(load, text))
     (file,) = tmp_path.rglob("defs.yaml")
-    assert error.startswith(f"{file}:{line}: {said}")
+    assert error.startswith(f"{file}:{line_of(text, at)}: {said}")
 
 
-def test_given_an_estimator_misspelt_then_the_load_stops_with_the_one_meant(load, change):
-    error = str(refusal(load, change({"build_estimator": "build_estimatr"})))
-    assert "defs.yaml:134: training.estimator: model.py has no function" in error
-    assert error.endswith("did you mean 'build_estimator'?")
+def test_given_an_estimator_misspelt_then_the_load_stops_with_the_one_meant(load, change, line_of):
+    text = change({"build_logistic": "build_logistc"})
+    error = str(refusal(load, text))
+    line = line_of(text, "logistic:")
+    assert f"defs.yaml:{line}: candidates.logistic.estimator: model.py has no function" in error
+    assert error.endswith("did you mean 'build_logistic'?")
 
 
 def test_given_a_stray_python_file_beside_defs_yaml_then_the_load_stops(load, flight_delays_text):
@@ -81,11 +100,15 @@ def test_given_no_attributes_then_every_missing_section_is_named(load, flight_de
     assert said == [f"attributes: key '{name}' is missing" for name in required]
 
 
-def test_a_correct_folder_loads_without_running_model_py(load, flight_delays_text):
-    functions = ("entities", "labels", "features", "estimator")
-    written = "".join(f"def build_{name}(): ...\n" for name in functions)
-    loaded = load(flight_delays_text, model=f"raise SystemExit\n{written}")
-    assert len(list(loaded.resolve_all_asset_keys())) == 27
+def test_a_correct_folder_loads_without_running_model_py(
+    load, flight_delays_text, written, candidates
+):
+    estimators = [stated["estimator"] for stated in written["candidates"].values()]
+    names = ["build_entities", "build_labels", "build_features", *estimators]
+    functions = "".join(f"def {name}(): ...\n" for name in [*names, *written["gates"]["behaviour"]])
+    loaded = load(flight_delays_text, model=f"raise SystemExit\n{functions}")
+    keys = {key.path[-1] for key in loaded.resolve_all_asset_keys()}
+    assert keys == {*DATA, *MODELLING, *candidates, *SERVING}
     imported = [name for name in sys.modules if name.startswith("temporary_location")]
     assert not [name for name in imported if name.endswith(".model")]
 
@@ -107,11 +130,13 @@ def test_given_templates_then_the_environment_fills_them_in(load, change, monkey
 
 
 def test_given_a_template_whose_value_is_impossible_then_the_value_and_its_line_are_named(
-    load, change, monkeypatch
+    load, change, line_of, monkeypatch
 ):
     monkeypatch.setenv("HOW", "canari")
-    error = str(refusal(load, change({"strategy: canary": "strategy: \"{{ env('HOW') }}\""})))
-    assert "defs.yaml:154: rollout.strategy: got 'canari', allowed are 'canary' or" in error
+    text = change({"strategy: canary": "strategy: \"{{ env('HOW') }}\""})
+    line = line_of(text, "strategy:")
+    error = str(refusal(load, text))
+    assert f"defs.yaml:{line}: rollout.strategy: got 'canari', allowed are 'canary' or" in error
 
 
 def test_given_a_variable_that_is_not_set_then_the_load_stops_with_its_name(
@@ -124,56 +149,118 @@ def test_given_a_variable_that_is_not_set_then_the_load_stops_with_its_name(
     assert "Environment variable FLIGHT_OWNER is not set" in str(stopped.value.__cause__)
 
 
-def test_given_a_template_that_means_nothing_then_its_line_is_named(load, change):
+def test_given_a_template_that_means_nothing_then_its_line_is_named(load, change, line_of):
+    text = change({"label: late": 'label: "{{ lable }}"'})
     with pytest.raises(Exception) as stopped:  # noqa: PT011 - Dagster's class has no public name
-        load(change({"label: late": 'label: "{{ lable }}"'}))
+        load(text)
     said = str(stopped.value.__cause__)
     assert "'lable' is undefined" in said
-    assert "defs.yaml:101" in said
+    assert f"defs.yaml:{line_of(text, 'label:')}" in said
 
 
-def test_given_a_section_twice_then_the_load_stops_at_the_second(load, change):
-    error = str(refusal(load, change({"  rollout:\n": "  gates: {minimum: {}}\n  rollout:\n"})))
-    assert error.endswith("defs.yaml:153: gates: written twice, first in line 147")
+def test_given_a_section_twice_then_the_load_stops_at_the_second(load, change, line_of):
+    text = change({"  rollout:\n": "  gates: {minimum: {}}\n  rollout:\n"})
+    first, second = line_of(text, "gates:\n"), line_of(text, "gates: {minimum: {}}")
+    error = str(refusal(load, text))
+    assert error.endswith(f"defs.yaml:{second}: gates: written twice, first in line {first}")
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "line"),
+    ("old", "new", "at"),
     [
-        ('cron: "0 6 * * 1"', "cron: often", 169),
-        ("timezone: America/New_York, default", "timezone: America/New_Yrok, default", 169),
-        ('["team:flight-delays"]', '["flight delays"]', 6),
+        ('cron: "0 6 * * 1"', "cron: often", "cron:"),
+        ("timezone: America/New_York, default", "timezone: America/New_Yrok, default", "ingest:"),
+        ('["team:flight-delays"]', '["flight delays"]', "owners:"),
     ],
 )
 def test_given_what_dagster_itself_would_refuse_then_its_line_is_named(
-    load, change, old, new, line
+    load, change, line_of, old, new, at
 ):
-    error = str(refusal(load, change({old: new})))
-    assert f"defs.yaml:{line}: " in error
+    text = change({old: new})
+    assert f"defs.yaml:{line_of(text, at)}: " in str(refusal(load, text))
 
 
-def test_given_no_tuning_then_there_is_no_study_in_assets_and_jobs(load, flight_delays_text):
-    start = flight_delays_text.index("  tuning:")
-    end = flight_delays_text.index("  evaluation:")
-    loaded = load(flight_delays_text[:start] + flight_delays_text[end:])
-    keys = {key.to_user_string() for key in loaded.resolve_all_asset_keys()}
-    assert "flight_delays/study" not in keys
-    trained = loaded.resolve_assets_def(dg.AssetKey(["flight_delays", "trained_model"]))
-    assert {key.path[-1] for key in trained.asset_deps[trained.key]} == {"training_set"}
-    steps = loaded.resolve_job_def("flight_delays__train").asset_layer.executable_asset_keys
-    assert {key.path[-1] for key in steps} == {
-        "training_set",
-        "trained_model",
-        "evaluation",
-        "model_version",
-    }
+def without(text: str, *sections: str) -> str:
+    """The real text without some of its sections."""
+    for name in sections:
+        text = re.sub(rf"(?m)^  {name}:.*\n(?:(?:    .*)?\n)*", "", text)
+    return text
 
 
-def test_given_no_gates_then_the_evaluation_has_no_checks(load, flight_delays_text):
-    start, end = (flight_delays_text.index(f"  {name}:") for name in ("gates", "rollout"))
-    loaded = load(flight_delays_text[:start] + flight_delays_text[end:])
+def upstream_of(loaded: dg.Definitions, name: str) -> set[str]:
+    """The assets that an asset is made from."""
+    asset = loaded.resolve_assets_def(dg.AssetKey(["flight_delays", name]))
+    return {key.path[-1] for key in asset.asset_deps[asset.key]}
+
+
+def steps_of(loaded: dg.Definitions, job: str) -> set[str]:
+    """The assets that a job materializes."""
+    layer = loaded.resolve_job_def(f"flight_delays__{job}").asset_layer
+    return {key.path[-1] for key in layer.executable_asset_keys}
+
+
+def test_given_candidates_and_an_ensemble_then_each_is_an_asset_of_its_own(
+    load, flight_delays_text, candidates, searched
+):
+    loaded = load(flight_delays_text)
+    for name in candidates:
+        study = {"study"} if name == f"candidate_{searched}" else set()
+        assert upstream_of(loaded, name) == {"training_set", *study}
+    assert upstream_of(loaded, "ensemble") == candidates
+    assert {"ensemble", *candidates} <= upstream_of(loaded, "trained_model")
+    assert steps_of(loaded, "train") == TRAIN | candidates
+
+
+def test_given_no_ensemble_then_the_model_is_made_from_the_candidates(
+    load, flight_delays_text, candidates
+):
+    loaded = load(without(flight_delays_text, "ensemble"))
+    assert upstream_of(loaded, "trained_model") == {"training_set", *candidates}
+    assert steps_of(loaded, "train") == TRAIN - {"ensemble"} | candidates
+
+
+def test_given_one_estimator_then_it_has_no_assets_of_candidates(load, change, candidates):
+    text = without(change({"    seed: 7\n": "    estimator: build_boosting\n"}), "candidates")
+    loaded = load(without(text, "ensemble", "tuning"))
+    keys = {key.path[-1] for key in loaded.resolve_all_asset_keys()}
+    assert not keys & {*candidates, "ensemble", "study"}
+    assert upstream_of(loaded, "trained_model") == {"training_set"}
+
+
+def test_given_no_tuning_then_there_is_no_study_in_assets_and_jobs(
+    load, change, space_text, candidates, searched
+):
+    loaded = load(without(change({space_text: ""}), "tuning"))
+    assert "study" not in {key.path[-1] for key in loaded.resolve_all_asset_keys()}
+    assert upstream_of(loaded, f"candidate_{searched}") == {"training_set"}
+    assert steps_of(loaded, "train") == TRAIN - {"study"} | candidates
+
+
+def test_given_no_gates_then_the_evaluation_still_asks_whether_anything_leaks(
+    load, flight_delays_text
+):
+    loaded = load(without(flight_delays_text, "gates"))
     judged = loaded.resolve_assets_def(dg.AssetKey(["flight_delays", "evaluation"]))
-    assert not list(judged.check_specs)
+    assert {check.name for check in judged.check_specs} == {"nothing_leaks"}
+
+
+def test_each_gate_of_the_real_file_is_a_blocking_check_of_the_evaluation(load, flight_delays_text):
+    loaded = load(flight_delays_text)
+    judged = loaded.resolve_assets_def(dg.AssetKey(["flight_delays", "evaluation"]))
+    assert [check.name for check in judged.check_specs] == [
+        "auc_is_high_enough",
+        "brier_is_low_enough",
+        "calibration_error_is_low_enough",
+        "is_no_worse_than_champion",
+        "no_slice_is_worse",
+        "nothing_leaks",
+        "serves_what_was_tested",
+        "answers_in_time",
+        "is_small_enough",
+        "late_airports_raise_the_risk",
+        "seats_hardly_matter",
+    ]
+    assert all(check.blocking for check in judged.check_specs)
 
 
 def test_two_models_in_one_location_share_no_asset_job_sensor_or_schedule(load, change):

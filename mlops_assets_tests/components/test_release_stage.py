@@ -15,8 +15,10 @@ from mlops_assets.adapters.journal import (
     read_routing,
     write_once,
 )
+from mlops_assets.components.stages.clearance import approve
 from mlops_assets.components.stages.release import (
     NextStep,
+    describe_clearance,
     find_next_step,
     roll_back,
     step_rollout,
@@ -24,6 +26,7 @@ from mlops_assets.components.stages.release import (
 from mlops_assets.lifecycle.errors import LedgerConflict, RefusedError
 
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
+APPROVAL = {"    start: automatic\n": "    start: automatic\n    approval: true\n"}
 
 
 class Killed(BaseException):
@@ -73,6 +76,17 @@ def step(world, version: str, ledger=None):
         world.telemetry,
         world.clock,
     )
+
+
+def next_step(world) -> NextStep | str:
+    """What the sensor would ask for now."""
+    return find_next_step(world.model, world.ledger, world.telemetry, world.clock)
+
+
+def approve_now(world, version: str) -> str:
+    """A person lets a version be released."""
+    reason = "looked at the report"
+    return approve(world.model, version, "the flight desk", reason, world.ledger, world.clock)
 
 
 def weights(world) -> dict[str, int]:
@@ -218,7 +232,7 @@ class TestRefusals:
 
     def test_given_no_verdict_then_refused(self, world):
         world.registry.register(world.name, A, "uri", {})
-        body = {"digest": A, "train_as_of": "2013-04-01", "uri": "uri"}
+        body = world.recorded(A)
         write_once(world.ledger, "version", world.name, "v1", body, world.clock.now())
         assert self.refusal(world, "v1") == (
             f"flight_delays: model {A[:12]} has no verdict; materialize its evaluation first"
@@ -239,6 +253,53 @@ class TestRefusals:
             f"flight_delays: model {A[:12]} was judged by other gates than defs.yaml states now; "
             "materialize its evaluation again"
         )
+
+    @pytest.mark.parametrize(
+        ("key", "said"),
+        [
+            ("model", "on another model; materialize its evaluation again"),
+            ("training_set", "on another training set; materialize its evaluation again"),
+            ("code", "with another model.py than it was trained with; train and evaluate it again"),
+        ],
+    )
+    def test_given_a_verdict_about_something_else_then_refused(self, world, key, said):
+        version = world.add_version(A)
+        world.judge(A, **{key: "f" * 64})
+        assert self.refusal(world, version) == f"flight_delays: model {A[:12]} was judged {said}"
+
+    def test_given_an_override_that_has_expired_then_refused_and_nothing_is_due(self, world):
+        version = world.add_version(A)
+        world.judge(A, outcome="failed", reason="auc 0.5")
+        world.override(A, world.clock.now() - timedelta(hours=1))
+        assert self.refusal(world, version) == (
+            f"flight_delays: model {A[:12]} was judged failed and its override by the flight desk "
+            "expired 2013-06-05T11:30: auc 0.5"
+        )
+        assert next_step(world) == "no rollout in progress and no new version"
+
+    def test_given_a_verdict_after_the_override_then_the_override_is_void(self, world):
+        version = world.add_version(A)
+        world.judge(A, outcome="failed", reason="auc 0.5")
+        world.override(A, world.clock.now() + timedelta(days=9))
+        world.judge(A, outcome="failed", reason="auc 0.4")
+        assert self.refusal(world, version).endswith("was judged failed: auc 0.4")
+
+    def test_given_approval_is_asked_for_then_refused_until_a_person_has_approved(self, make_world):
+        world = make_world(APPROVAL)
+        version = world.add_version(A)
+        waits = "v1 waits for approval; launch flight_delays__approve"
+        assert self.refusal(world, version) == f"flight_delays: {waits}"
+        assert next_step(world) == waits
+        approve_now(world, version)
+        assert next_step(world) == NextStep("v1", "v1/begin", "v1 passed its gates")
+        assert step(world, version).state.phase == "succeeded"
+
+    def test_given_an_approval_without_a_verdict_that_passed_then_still_refused(self, make_world):
+        world = make_world(APPROVAL)
+        version = world.add_version(A)
+        approve_now(world, version)
+        world.judge(A, outcome="failed", reason="auc 0.5")
+        assert self.refusal(world, version).endswith("was judged failed: auc 0.5")
 
     def test_given_a_version_the_ledger_does_not_know_then_refused(self, world):
         world.judge(A)
@@ -392,11 +453,60 @@ def test_given_another_version_begins_in_between_then_only_one_rollout_is_begun(
 
 
 def test_given_nothing_due_then_the_reason_is_in_words_and_else_the_step_is_named(first):
-    said = find_next_step(first.model, first.ledger, first.telemetry)
+    said = next_step(first)
     assert said == "no rollout in progress and no new version"
     first.add_version(B)
-    due = find_next_step(first.model, first.ledger, first.telemetry)
+    due = next_step(first)
     assert due == NextStep("v2", "v2/begin", "v2 passed its gates")
+
+
+def test_given_an_override_that_holds_then_the_step_that_is_due_names_who_answers_for_it(first):
+    first.add_version(B)
+    first.judge(B, outcome="failed", reason="auc 0.5")
+    first.override(B, first.clock.now() + timedelta(days=1))
+    said = (
+        "v2 was overridden by the flight desk until 2013-06-06T12:31: the drop is known and "
+        "accepted"
+    )
+    assert next_step(first) == NextStep("v2", "v2/begin", said)
+    assert step(first, "v2").state.weight == 10
+
+
+def test_given_an_override_expires_under_way_then_the_canary_climbs_no_further(canary):
+    canary.judge(B, outcome="failed", reason="auc 0.5")
+    canary.override(B, canary.clock.now() + timedelta(minutes=2))
+    canary.observe("v2", "v1")
+    step(canary, "v2")
+    assert weights(canary) == {"v1": 50, "v2": 50}
+    with pytest.raises(RefusedError, match="its override by the flight desk expired"):
+        step(canary, "v2")
+    assert weights(canary) == {"v1": 50, "v2": 50}
+    canary.observe("v2", "v1", errors=50)
+    assert step(canary, "v2").decision.action == "roll_back"
+
+
+def test_given_approval_is_asked_for_then_each_version_needs_its_own(make_world):
+    world = make_world(APPROVAL)
+    approve_now(world, world.add_version(A))
+    step(world, "v1")
+    world.add_version(B)
+    assert next_step(world) == "v2 waits for approval; launch flight_delays__approve"
+
+
+@pytest.mark.parametrize(
+    ("judged", "said"),
+    [
+        ({}, "passed its gates"),
+        ({"outcome": "failed"}, f"refused: flight_delays: model {A[:12]} was judged failed: 3 of "),
+    ],
+)
+def test_what_lets_a_version_out_is_said_in_one_line(world, judged, said):
+    version = world.add_version(A)
+    world.judge(A, **judged)
+    described = describe_clearance(world.model, version, world.ledger, world.clock)
+    assert described.startswith(said)
+    assert "\n" not in described
+    assert describe_clearance(world.model, "v9", world.ledger, world.clock) == "never registered"
 
 
 def test_the_history_of_a_rollout_is_its_states_oldest_first(canary):
@@ -432,7 +542,7 @@ class TestRollBack:
         for _ in range(2):
             step(canary, "v2")
         self.roll_back(canary)
-        due = find_next_step(canary.model, canary.ledger, canary.telemetry)
+        due = next_step(canary)
         assert due == "no rollout in progress and no new version"
 
     def test_given_it_went_back_already_then_it_never_goes_forth_to_the_bad_version(self, canary):
@@ -455,5 +565,5 @@ class TestRollBack:
 
 def test_given_a_champion_trained_later_then_an_earlier_version_is_not_begun_by_itself(first):
     first.add_version(B, "2013-02-04")
-    due = find_next_step(first.model, first.ledger, first.telemetry)
+    due = next_step(first)
     assert due == "no rollout in progress and no new version"

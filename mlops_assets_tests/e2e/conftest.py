@@ -28,6 +28,7 @@ class Stack:
     ui: str
     serving: str
     mlflow: str
+    studies: str
     state: Path
 
     def graphql(self, query: str, variables: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -46,11 +47,12 @@ class Stack:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     state = tmp_path_factory.mktemp("dev") / "state"
-    ui, serving, mlflow = free_port(), free_port(), free_port()
+    ui, serving, mlflow, studies = (free_port() for _ in range(4))
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "mlops_assets.cli", "dev", "--state", str(state)),
-            *("--ui-port", str(ui), "--serving-port", str(serving), "--mlflow-port", str(mlflow)),
+            *("--ui-port", str(ui), "--serving-port", str(serving)),
+            *("--mlflow-port", str(mlflow), "--studies-port", str(studies)),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -59,7 +61,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         env={**os.environ, "DAGSTER_HOME": ""},
     )
     host = "http://127.0.0.1"
-    running = Stack(process, f"{host}:{ui}", f"{host}:{serving}", f"{host}:{mlflow}", state)
+    addresses = (f"{host}:{port}" for port in (ui, serving, mlflow, studies))
+    running = Stack(process, *addresses, state)
     try:
         wait_for(lambda: answers(f"{running.ui}/server_info"), 120, "the Dagster UI to answer")
         yield running

@@ -23,8 +23,10 @@ WEEKS = [
     "2013-01-28",
     "2013-02-04",
     "2013-02-11",
+    "2013-02-18",
+    "2013-02-25",
 ]
-AS_OF = "2013-02-18"
+AS_OF = "2013-03-04"
 SELECTOR = {
     "repositoryLocationName": "mlops_assets",
     "repositoryName": "__repository__",
@@ -35,7 +37,7 @@ pytestmark = pytest.mark.timeout(600)
 
 
 def test_weeks_selected_in_the_ui_are_backfilled_as_one_run(stack: Stack, wait: Any) -> None:
-    # given the data assets of the model, and seven weeks selected
+    # given the data assets of the model, and nine weeks selected
     data = [
         *[
             {"path": [MODEL, f"{part}_{source}"]}
@@ -73,15 +75,42 @@ def test_weeks_selected_in_the_ui_are_backfilled_as_one_run(stack: Stack, wait: 
     assert counts["raw"].height == counts["validated"].height + counts["quarantined"].height
 
 
+def test_given_a_training_in_its_study_when_it_is_terminated_then_its_tracking_run_was_killed(
+    stack: Stack, wait: Any
+) -> None:
+    # given the weeks before, and a training whose study has begun
+    client = MlflowClient(stack.mlflow)
+    launch_job(stack, f"{MODEL}__train", {"dagster/partition": AS_OF})
+    (tracked,) = wait(lambda: studies(client), 120, "the study to begin")
+    assert tracked.info.status == "RUNNING"
+
+    # when a person terminates the run
+    stack.graphql(
+        """mutation($id: String!) { terminateRun(runId: $id) { __typename } }""",
+        {"id": tracked.data.tags["dagster_run_id"]},
+    )
+    ended = {"pipelineName": f"{MODEL}__train"}
+    stopped = wait(lambda: ended_runs(stack, ended), 120, "the run to end")
+
+    # then both say so, and lead to each other
+    assert [run["status"] for run in stopped] == ["CANCELED"]
+    wait(lambda: studies(client)[0].info.status == "KILLED", 60, "the tracking run to end")
+    assert tracked.data.tags["dagster_run_url"] == f"{stack.ui}/runs/{stopped[0]['runId']}"
+
+
 def test_a_sensor_releases_the_version_that_a_training_registered(stack: Stack, wait: Any) -> None:
-    # given the weeks before, when a person launches the train job
+    # given a study that was interrupted, when a person launches the train job again
     launch_job(stack, f"{MODEL}__train", {"dagster/partition": AS_OF})
     trained = wait(
-        lambda: ended_runs(stack, {"pipelineName": f"{MODEL}__train"}), 240, "the training to end"
+        lambda: ended_runs(stack, {"pipelineName": f"{MODEL}__train"}), 400, "the training to end"
     )
-    assert [run["status"] for run in trained] == ["SUCCESS"]
+    assert sorted(run["status"] for run in trained) == ["CANCELED", "SUCCESS"]
 
-    # then the daemon's sensor launches the release by itself
+    # then Optuna's dashboard shows one study with all its trials
+    listed = httpx.get(f"{stack.studies}/api/studies").json()["study_summaries"]
+    assert [study["study_name"][: len(MODEL)] for study in listed] == [MODEL]
+
+    # and the daemon's sensor launches the release by itself
     released = wait(
         lambda: ended_runs(stack, {"pipelineName": f"{MODEL}__release"}), 180, "the release"
     )
@@ -152,7 +181,7 @@ def test_ctrl_c_stops_every_process(stack: Stack, wait: Any) -> None:
 
     # then nothing listens any more, and the command did not fail
     assert stack.process.returncode == 0
-    for url in (stack.ui, stack.serving, stack.mlflow):
+    for url in (stack.ui, stack.serving, stack.mlflow, stack.studies):
         with pytest.raises(httpx.TransportError):
             httpx.get(url, timeout=2)
 
@@ -162,6 +191,14 @@ def test_weeks_of_the_test_are_weeks_of_the_calendar() -> None:
 
     keys = Calendar(date(2012, 12, 31), date(2014, 1, 6)).keys
     assert (*WEEKS, AS_OF) == keys[: len(WEEKS) + 1]
+
+
+def studies(client: MlflowClient) -> list[Any]:
+    """The tracking runs of the asset study, the oldest first; its trials are runs below them."""
+    found = client.get_experiment_by_name(MODEL)
+    asset = f"tags.dagster_asset = '{MODEL}/study'"
+    order = ["attributes.start_time ASC"]
+    return client.search_runs([found.experiment_id], asset, order_by=order) if found else []
 
 
 def launch_job(stack: Stack, job: str, tags: dict[str, str]) -> None:

@@ -512,7 +512,7 @@ def flights() -> pl.DataFrame:
             "time_hour": [at(int(h)) for h in hour],
             "minute": random.integers(0, 60, size=count),
             "carrier": random.choice(["UA", "DL", "EV"], size=count),
-            "flight": np.arange(count),
+            "flight": np.arange(count) % 40,
             "origin": random.choice(["EWR", "JFK", "LGA"], size=count),
             "dest": random.choice(["ORD", "BOS", "XXX"], size=count),
             "tailnum": random.choice(["N1", "N2", None], size=count),

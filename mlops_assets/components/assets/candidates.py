@@ -148,4 +148,4 @@ def _describe_choice(choice: EnsembleChoice) -> dict[str, Any]:
 def _draw(choice: EnsembleChoice) -> dict[str, bytes]:
     from mlops_assets.adapters.evaluation_plots import draw_ensemble
 
-    return {"weights": draw_ensemble(choice)}
+    return {"ensemble": draw_ensemble(choice)}

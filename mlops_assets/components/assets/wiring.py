@@ -59,13 +59,33 @@ class Outcome:
     verdicts: Sequence[Verdict] = ()
 
 
+def only_partition(context: dg.AssetExecutionContext) -> str:
+    """The partition of a run that has one.
+
+    Raises ``Failure`` for a range: Dagster would hand over its first and record all as made.
+    """
+    keys = list(context.partition_keys)
+    if len(keys) > 1:
+        raise dg.Failure(
+            f"{context.asset_key.to_user_string()}: {keys[0]} to {keys[-1]} in one run, it takes "
+            "one partition at a time; launch them as one run each",
+            allow_retries=False,
+        )
+    return keys[0]
+
+
 def materialize_each(
-    context: dg.AssetExecutionContext, key: dg.AssetKey, work: Callable[[str], Outcome]
+    context: dg.AssetExecutionContext,
+    key: dg.AssetKey,
+    work: Callable[[str], Outcome],
+    *,
+    blocks_in_range: bool = True,
 ) -> dg.MaterializeResult:
     """Do the work for each partition of the run, one or a range of them in this one step.
 
     In a range a partition that fails costs none of the others: they are recorded, and the step
-    fails at its end naming those that did not come off.
+    fails at its end naming those that did not come off. With ``blocks_in_range`` false a check
+    that is not green in one of them warns, and what comes after runs.
     """
     partitions = list(context.partition_keys)
     if len(partitions) == 1:
@@ -84,16 +104,23 @@ def materialize_each(
         raise _failure(context, key, outcomes, errors)
     for partition, outcome in outcomes.items():
         context.add_asset_metadata(dict(outcome.metadata), asset_key=key, partition_key=partition)
-    return _result(key, {"partitions": len(outcomes)}, _version(outcomes), _combined(outcomes))
+    done, version, verdicts = {"partitions": len(outcomes)}, _version(outcomes), _combined(outcomes)
+    return _result(key, done, version, verdicts, blocks=blocks_in_range)
 
 
 def _result(
-    key: dg.AssetKey, metadata: Mapping[str, Any], version: str, verdicts: Sequence[Verdict]
+    key: dg.AssetKey,
+    metadata: Mapping[str, Any],
+    version: str,
+    verdicts: Sequence[Verdict],
+    *,
+    blocks: bool = True,
 ) -> dg.MaterializeResult:
+    checks = [check_result(verdict, key) for verdict in verdicts]
+    if not blocks:
+        checks = [check._replace(severity=dg.AssetCheckSeverity.WARN) for check in checks]
     return dg.MaterializeResult(
-        metadata=metadata,
-        data_version=dg.DataVersion(version),
-        check_results=[check_result(verdict, key) for verdict in verdicts],
+        metadata=metadata, data_version=dg.DataVersion(version), check_results=checks
     )
 
 
