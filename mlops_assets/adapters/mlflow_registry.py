@@ -52,7 +52,11 @@ class MlflowRegistry:
         return next(same, None)
 
     def _make(self, model: str, digest: str, uri: str, tags: Mapping[str, str]) -> ModelVersion:
+        import mlflow
+
         self._ensure_model(model)
+        # A logged model is looked up where the process tracks by default, whatever client asks.
+        mlflow.set_tracking_uri(self.uri)
         made = self._client.create_model_version(
             model, uri, tags={**tags, DIGEST: digest}, model_id=_logged_model(uri)
         )

@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.adapters.ports import Clock, Ledger, ModelFiles, TableStore
-from mlops_assets.components.assets.wiring import asset_arguments, key_of
+from mlops_assets.components.assets.wiring import ONE_RUN, asset_arguments, key_of
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.metadata import markdown_table, pictures
 from mlops_assets.components.stages.backtest import backtest as run_backtest
@@ -29,6 +29,7 @@ def build_backtest(model: ModelDefinition) -> dg.AssetsDefinition:
             dg.AssetDep(key_of(model, name), partition_mapping=dg.AllPartitionMapping())
             for name in ("trained_model", "evaluation")
         ],
+        backfill_policy=ONE_RUN,  # without partitions, and yet in one run with a range of them
         description="How the models trained as of each partition would have answered in the "
         "partitions after: never replaced, replaced by schedule, replaced on drift; and what each "
         "costs in fits. Registers and deploys nothing.",

@@ -130,7 +130,7 @@ def build_ensemble_asset(model: ModelDefinition) -> dg.AssetsDefinition:
             version = digest_value([choice.chosen, dict(choice.weights)])
             return Outcome(_describe_choice(choice) | pictures(drawn), version, [choice.verdict])
 
-        return materialize_each(context, key, work)
+        return materialize_each(context, key, work, advisory=True)
 
     return ensemble
 

@@ -5,7 +5,12 @@ from collections.abc import Iterator
 import dagster as dg
 
 from mlops_assets.adapters.ports import SourceFiles, TableStore
-from mlops_assets.components.assets.wiring import asset_arguments, blocking_check, key_of
+from mlops_assets.components.assets.wiring import (
+    ONE_RUN,
+    asset_arguments,
+    blocking_check,
+    key_of,
+)
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.metadata import (
     check_result,
@@ -23,7 +28,6 @@ from mlops_assets.components.partitions import (
 from mlops_assets.components.stages import data as stage
 from mlops_assets.lifecycle.sources import Source
 
-ONE_RUN = dg.BackfillPolicy.single_run()
 TABLE = ("polars", "deltalake")
 
 
@@ -44,7 +48,7 @@ def _build_raw(model: ModelDefinition, source: Source) -> dg.AssetsDefinition:
     @dg.asset(
         key=key,
         partitions_def=source_partitions(model, source),
-        backfill_policy=ONE_RUN if source.partitioned_by else None,
+        backfill_policy=ONE_RUN,
         description=f"{source.description or source.name}, as delivered, from `{source.path}`.",
         metadata={"dagster/column_schema": source_schema(source), "path": source.path},
         **asset_arguments(model, TABLE),
@@ -119,7 +123,7 @@ def _build_validated(model: ModelDefinition, source: Source) -> dg.AssetsDefinit
             blocking_check(good, "quarantine_is_small", "Few enough rows were set aside."),
         ],
         partitions_def=source_partitions(model, source),
-        backfill_policy=ONE_RUN if source.partitioned_by else None,
+        backfill_policy=ONE_RUN,
     )
     def validated(
         context: dg.AssetExecutionContext, tables: dg.ResourceParam[TableStore]

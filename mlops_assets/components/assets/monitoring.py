@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.adapters.ports import Clock, Ledger, Reports, TableStore, Telemetry
-from mlops_assets.components.assets.wiring import asset_arguments, key_of
+from mlops_assets.components.assets.wiring import asset_arguments, key_of, only_partition
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.metadata import (
     check_result,
@@ -73,7 +73,7 @@ def _build_performance(model: ModelDefinition) -> dg.AssetsDefinition:
         ledger: dg.ResourceParam[Ledger],
         clock: dg.ResourceParam[Clock],
     ) -> dg.MaterializeResult:
-        key = context.partition_key
+        key = only_partition(context)
         reports = stage.join_labels(model, [key], tables)
         stage.record_performance(model, key, reports, ledger, clock)
         rows = [
@@ -121,7 +121,7 @@ def _build_drift_report(model: ModelDefinition) -> dg.AssetsDefinition:
         try:
             measured = stage.compare_with_reference(
                 model,
-                context.partition_key,
+                only_partition(context),
                 tables,
                 ledger,
                 reports,
@@ -179,7 +179,7 @@ def _build_retraining_decision(model: ModelDefinition) -> dg.AssetsDefinition:
         ledger: dg.ResourceParam[Ledger],
         clock: dg.ResourceParam[Clock],
     ) -> dg.MaterializeResult:
-        decision = stage.record_retraining(model, context.partition_key, ledger, clock)
+        decision = stage.record_retraining(model, only_partition(context), ledger, clock)
         return dg.MaterializeResult(
             metadata={
                 "action": decision.action,

@@ -11,6 +11,7 @@ from mlops_assets.components.assets.wiring import (
     asset_arguments,
     key_of,
     materialize_each,
+    only_partition,
 )
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.partitions import build_training_partitions, build_version_partitions
@@ -92,7 +93,7 @@ def build_gate_override(model: ModelDefinition) -> dg.AssetsDefinition:
         try:
             digest, made = override(
                 model,
-                context.partition_key,
+                only_partition(context),
                 config.by,
                 config.reason,
                 config.expires,

@@ -80,17 +80,19 @@ def materialize_each(
     work: Callable[[str], Outcome],
     *,
     blocks_in_range: bool = True,
+    advisory: bool = False,
 ) -> dg.MaterializeResult:
     """Do the work for each partition of the run, one or a range of them in this one step.
 
     In a range a partition that fails costs none of the others: they are recorded, and the step
     fails at its end naming those that did not come off. With ``blocks_in_range`` false a check
-    that is not green in one of them warns, and what comes after runs.
+    that is not green in one of them warns, and what comes after runs. ``advisory`` checks warn at
+    most.
     """
     partitions = list(context.partition_keys)
     if len(partitions) == 1:
         done = work(partitions[0])
-        return _result(key, done.metadata, done.version, done.verdicts)
+        return _result(key, done.metadata, done.version, done.verdicts, blocks=not advisory)
     outcomes: dict[str, Outcome] = {}
     errors: dict[str, str] = {}
     for number, partition in enumerate(partitions, start=1):
@@ -104,8 +106,9 @@ def materialize_each(
         raise _failure(context, key, outcomes, errors)
     for partition, outcome in outcomes.items():
         context.add_asset_metadata(dict(outcome.metadata), asset_key=key, partition_key=partition)
-    done, version, verdicts = {"partitions": len(outcomes)}, _version(outcomes), _combined(outcomes)
-    return _result(key, done, version, verdicts, blocks=blocks_in_range)
+    blocks = blocks_in_range and not advisory
+    counted = {"partitions": len(outcomes)}
+    return _result(key, counted, _version(outcomes), _combined(outcomes), blocks=blocks)
 
 
 def _result(

@@ -100,7 +100,7 @@ def _measuring(
         key = model.spec.entities.key
         labels = tables.read(model.table("labels"), [partition], columns=[key, label])
         features = tables.read(model.table("features"), [partition])
-        return features.join(labels.drop("partition"), on=key).drop_nulls(label)
+        return features.join(labels.select(key, label), on=key).drop_nulls(label)
 
     @cache
     def measure(as_of: str, partition: str) -> Mapping[str, float]:
