@@ -9,6 +9,12 @@ import pytest
 
 from mlops_assets.definitions import definitions
 
+VERBS = {
+    *("is", "are", "know", "still", "leaks", "serves", "answers", "earns"),
+    *("raise", "matter"),
+}
+"""The verbs of the checks' names: a sentence has one."""
+
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory) -> dg.Definitions:
@@ -134,7 +140,27 @@ def test_every_gate_of_defs_yaml_is_a_blocking_check_of_the_evaluation(loaded):
         "brier_is_low_enough": True,
         "calibration_error_is_low_enough": True,
         "is_no_worse_than_champion": True,
+        "no_slice_is_worse": True,
+        "nothing_leaks": True,
+        "serves_what_was_tested": True,
+        "answers_in_time": True,
+        "is_small_enough": True,
+        "late_airports_raise_the_risk": True,
+        "seats_hardly_matter": True,
     }
+
+
+def test_the_check_that_costs_a_fit_blocks_nothing_and_is_in_no_job(loaded, repository):
+    (check,) = [
+        spec
+        for asset in loaded.resolve_asset_graph().assets_defs
+        for spec in asset.check_specs
+        if spec.name == "is_reproducible"
+    ]
+    assert not check.blocking
+    for job in repository.get_all_jobs():
+        if not job.name.startswith("__ASSET_JOB"):
+            assert not [node.name for node in job.nodes if "is_reproducible" in node.name]
 
 
 def test_every_name_of_a_check_reads_as_a_sentence_and_every_asset_is_described(loaded):
@@ -143,7 +169,7 @@ def test_every_name_of_a_check_reads_as_a_sentence_and_every_asset_is_described(
             assert spec.description
             assert spec.description.endswith(".")
         for check in asset.check_specs:
-            assert {"is", "are", "know", "still"} & set(check.name.split("_")), check.name
+            assert VERBS & set(check.name.split("_")), check.name
 
 
 def test_every_resource_an_asset_asks_for_is_there(loaded):

@@ -12,6 +12,9 @@ import pytest
 
 from mlops_assets.adapters import in_memory, ports
 from mlops_assets.adapters.alerts import AppriseAlerts, FileAlerts
+from mlops_assets.adapters.fan_out_tracking import FanOutTracking
+from mlops_assets.adapters.mlflow_tracking import MlflowTracking
+from mlops_assets.adapters.optuna_studies import OptunaStudies
 from mlops_assets.defs.platform.resources import (
     DEFAULT_STATE,
     Settings,
@@ -38,6 +41,7 @@ ROLES = {
     "tracking": ports.Tracking,
     "registry": ports.Registry,
     "studies": ports.Studies,
+    "staging": ports.Staging,
     "serving": ports.Serving,
     "telemetry": ports.Telemetry,
     "reports": ports.Reports,
@@ -71,7 +75,10 @@ def test_given_nothing_is_set_then_everything_lies_in_the_default_folder():
         ledger=f"sqlite:///{DEFAULT_STATE / 'ledger.db'}",
         tracking=f"sqlite:///{DEFAULT_STATE / 'mlflow' / 'mlflow.db'}",
         tracking_ui="http://127.0.0.1:5000",
+        tracking_sinks=(),
+        studies=None,
         tables=str(DEFAULT_STATE / "tables"),
+        dagster_ui="http://127.0.0.1:3000",
         serving_port=8080,
         alert_urls=(),
     )
@@ -150,8 +157,8 @@ def test_given_a_database_whose_name_holds_http_then_the_ui_is_still_the_local_o
 
 
 def test_every_port_has_a_role_and_every_role_a_port(resources):
-    assert set(ROLES.values()) == PORTS - {ports.TrackingRun}
-    assert set(resources) == set(ROLES)
+    assert set(ROLES.values()) == PORTS - {ports.TrackingRun, ports.StagingServer}
+    assert set(resources) == {*ROLES, "ui"}  # an address, nothing to be done there
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -174,6 +181,48 @@ def test_every_port_has_a_fake_with_the_same_methods(role):
     for name, signature in methods(port).items():
         own = inspect.signature(getattr(fake, name))
         assert list(own.parameters) == list(signature.parameters), name
+
+
+def test_studies_go_where_the_environment_says_and_else_to_a_file_of_this_machine(tmp_path):
+    here = {"MLOPS_ASSETS_STATE": str(tmp_path)}
+    url = "postgresql://studies.example/optuna"
+    assert read_settings(here).studies is None
+    assert read_settings(here | {"MLOPS_ASSETS_STUDIES_URL": ""}).studies is None
+    shared = read_settings(here | {"MLOPS_ASSETS_STUDIES_URL": url})
+    assert shared.studies == url
+    assert build_resources(shared)["studies"] == OptunaStudies(tmp_path / "studies", url)
+    assert build_resources(read_settings(here))["studies"] == OptunaStudies(tmp_path / "studies")
+
+
+def test_tracking_runs_are_recorded_in_every_sink_that_is_named(tmp_path):
+    here = {"MLOPS_ASSETS_STATE": str(tmp_path)}
+    assert isinstance(build_resources(read_settings(here))["tracking"], MlflowTracking)
+    both = read_settings(here | {"MLOPS_ASSETS_TRACKING_SINKS": " tensorboard "})
+    assert both.tracking_sinks == ("tensorboard",)
+    assert isinstance(build_resources(both)["tracking"], FanOutTracking)
+    assert not (tmp_path / "tensorboard").exists()
+
+
+def test_given_a_sink_that_is_not_there_then_the_allowed_ones_are_named():
+    with pytest.raises(SpecError) as error:
+        read_settings({"MLOPS_ASSETS_TRACKING_SINKS": "tensorboard tensorbord"})
+    assert str(error.value) == (
+        "MLOPS_ASSETS_TRACKING_SINKS: got 'tensorbord', allowed are tensorboard; "
+        "did you mean 'tensorboard'?"
+    )
+
+
+def test_other_tools_lead_back_to_the_address_of_the_ui():
+    elsewhere = {"MLOPS_ASSETS_UI_URL": "https://dagster.example"}
+    made = build_resources(read_settings(elsewhere))["ui"]
+    assert made.run_url("r") == "https://dagster.example/runs/r"
+    assert read_settings({"MLOPS_ASSETS_UI_URL": ""}).dagster_ui == "http://127.0.0.1:3000"
+
+
+def test_a_version_is_tried_with_the_model_files_that_the_server_will_load(tmp_path):
+    settings = read_settings({"MLOPS_ASSETS_STATE": str(tmp_path)})
+    made = build_resources(settings)
+    assert made["staging"].models == made["serving"].models == made["model_files"].root
 
 
 def test_making_the_resources_writes_nothing(tmp_path):

@@ -24,14 +24,14 @@ from mlops_assets.adapters.mlflow_tracking import connect
 from mlops_assets.commands.replay import build_request
 from mlops_assets.components.model_lifecycle import ModelLifecycleComponent
 from mlops_assets.lifecycle.training import predict_probability
+from mlops_assets_tests.examples.reading import read_example, written
 from mlops_assets_tests.loop.conftest import (
     AS_OF,
     EXAMPLE,
+    RAIN,
     MakeWorld,
     World,
     failure,
-    read_example,
-    written,
 )
 
 MODEL = "seattle_rain"
@@ -52,7 +52,7 @@ def rain_by_day() -> dict[date, bool]:
     }
 
 
-JOBS = ("ingest", "train", "release", "monitor", "roll_back")
+JOBS = ("ingest", "train", "walk_forward", "release", "monitor", "roll_back", "approve")
 
 
 def test_the_folder_is_all_that_dagster_needs_to_load_the_model():
@@ -64,13 +64,14 @@ def test_the_folder_is_all_that_dagster_needs_to_load_the_model():
         )
         (place / "model.py").write_text((EXAMPLE / "model.py").read_text())
         with sandbox.load_component_and_build_defs(place) as (component, definitions):
-            assert component.model.spec == read_example().spec
+            assert component.model.spec == read_example(RAIN).spec
             loaded = {key.path[-1] for asset in definitions.assets or () for key in asset.keys}
             jobs = {job.name for job in definitions.jobs or ()}
     data = {"raw_days", "validated_days", "quarantined_days", "labels", "features"}
     training = {"training_set", "trained_model", "evaluation", "model_version"}
+    by_hand = {"gate_override", "backtest"}
     life = {"deployment", "predictions", "performance", "drift_report", "retraining_decision"}
-    assert loaded == data | training | life
+    assert loaded == data | training | by_hand | life
     assert jobs == {f"{MODEL}__{job}" for job in JOBS}
 
 
@@ -121,7 +122,7 @@ def test_the_first_version_is_registered_and_champion_once_released(serving):
 
 def test_a_model_trained_twice_from_the_same_data_has_the_same_digest(serving, strict):
     first = serving.ledger.latest("trained_model", MODEL, AS_OF).body
-    assert serving.job("train", AS_OF).success
+    assert serving.launch("train", AS_OF, trained_model={"again": True}).success
     again = serving.ledger.latest("trained_model", MODEL, AS_OF).body
     elsewhere = strict.ledger.latest("trained_model", MODEL, AS_OF).body
     assert again["tracking_run"] != first["tracking_run"]
@@ -343,7 +344,7 @@ def replaced(line: int, column: int, text: str) -> Callable[[list[str]], list[st
 @pytest.fixture
 def monthly(make_world: MakeWorld, delivered: Path) -> World:
     """Six good months ingested, before any file is broken."""
-    days = {**written()["sources"]["days"], "path": "days/{partition}.csv.gz"}
+    days = {**written(RAIN)["sources"]["days"], "path": "days/{partition}.csv.gz"}
     world = make_world({"sources": {"days": days}}, folder=delivered)
     assert world.ingest(GOOD, ABSENT).success
     return world

@@ -62,6 +62,13 @@ def build_estimator(features: Sequence[Feature], seed: int) -> Any:
     return Pipeline([*steps, ("classify", LogisticRegression(random_state=seed))])
 
 
+def build_prior(features: Sequence[Feature], seed: int) -> Any:
+    """How often it rains, whatever the features say: an experiment that no gate lets pass."""
+    from sklearn.dummy import DummyClassifier
+
+    return DummyClassifier(strategy="prior", random_state=seed)
+
+
 def _midnight(date: pl.Expr, after: timedelta = timedelta()) -> pl.Expr:
     """The beginning of a local date, and some time after it, in UTC."""
     local = (date.cast(pl.Datetime("us")) + after).dt.replace_time_zone(ZONE)

@@ -1,0 +1,1 @@
+"""Will it rain in Seattle today, with several estimators to choose from?"""
