@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from mlops_assets.components.stages.reproduction import newest_trained
 from mlops_assets.components.stages.training import TrainedModel
 from mlops_assets.lifecycle.errors import TrainingError
 from mlops_assets_tests.components.bench import ALONE, RECENT, Bench, make_bench
@@ -28,6 +29,14 @@ def test_given_candidates_and_an_ensemble_then_all_of_them_are_made_again(bench)
     )
     assert set(verdict.evidence["expected"]) == {"trained_model", "recent", "seasonal"}
     assert verdict.evidence["came"]["trained_model"] == trained.digest
+
+
+def test_the_newest_model_is_found_and_nothing_trained_is_an_error(bench):
+    world = bench.world
+    with pytest.raises(TrainingError, match="nothing was trained yet"):
+        newest_trained(world.model, world.ledger)
+    trained = bench.make()
+    assert newest_trained(world.model, world.ledger) == trained.as_of
 
 
 def test_given_one_estimator_then_one_model_is_made_again():

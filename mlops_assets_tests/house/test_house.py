@@ -56,7 +56,6 @@ TOO_LONG: dict[str, str] = {}
 """Files above the cap, and what fills them: to be divided."""
 
 TESTED_ELSEWHERE = {
-    "components/assets/wiring.py": "keys, groups and checks: the snapshot of defs/test_graph.py",
     "serving/protocol.py": "the bodies of answers: serving/test_app.py asks for them over HTTP",
     "serving/state_files.py": "one function: serving/test_process.py kills its writer's process",
 }

@@ -46,15 +46,12 @@ def world(make_world: MakeWorld, ensemble_rows: World) -> World:
     return world
 
 
-def ask(world: World) -> dg.AssetCheckEvaluation:
-    """Run the check alone, as a person does who wants to know.
-
-    Dagster takes the partition of a run with no asset in it from the run's tags alone.
-    """
+def ask(world: World, tags: dict[str, str] | None = None) -> dg.AssetCheckEvaluation:
+    """Run the check alone, as a person does who wants to know."""
     done = dg.materialize(
         [*build_assets(world.model), build_reproduction_check(world.model)],
         selection=dg.AssetSelection.checks(reproduction_key(world.model)),
-        tags={"dagster/partition": AS_OF},
+        tags=tags,
         run_config=QUIET,
         instance=world.instance,
         resources=world.resources,
@@ -64,6 +61,11 @@ def ask(world: World) -> dg.AssetCheckEvaluation:
     assert materialized(done) == set()
     (evaluation,) = done.get_asset_check_evaluations()
     return evaluation
+
+
+def test_given_a_run_without_a_partition_then_the_newest_model_is_made_again(world):
+    with_partition = ask(world, {"dagster/partition": AS_OF})
+    assert evidence(ask(world)) == evidence(with_partition)
 
 
 def evidence(evaluation: dg.AssetCheckEvaluation) -> dict[str, Any]:

@@ -6,8 +6,7 @@ from mlops_assets.adapters.ports import Ledger, ModelFiles, TableStore
 from mlops_assets.components.assets.wiring import key_of
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.metadata import check_result
-from mlops_assets.components.partitions import build_training_partitions
-from mlops_assets.components.stages.reproduction import NAME, reproduce
+from mlops_assets.components.stages.reproduction import NAME, newest_trained, reproduce
 
 
 def reproduction_key(model: ModelDefinition) -> dg.AssetCheckKey:
@@ -22,9 +21,9 @@ def build_reproduction_check(model: ModelDefinition) -> dg.AssetChecksDefinition
     @dg.asset_check(
         asset=key,
         name=NAME,
-        partitions_def=build_training_partitions(model),
         description="Fitted again from the recorded data, code, parameters and seed, the files "
-        "are the same, byte for byte. In no job: run it when you want to know.",
+        "are the same, byte for byte. In no job: run it when you want to know. It looks at the "
+        "partition of its run, and at the newest model in a run without one.",
     )
     def is_reproducible(
         context: dg.AssetCheckExecutionContext,
@@ -32,7 +31,9 @@ def build_reproduction_check(model: ModelDefinition) -> dg.AssetChecksDefinition
         ledger: dg.ResourceParam[Ledger],
         model_files: dg.ResourceParam[ModelFiles],
     ) -> dg.AssetCheckResult:
-        verdict = reproduce(model, context.partition_key, tables, ledger, model_files)
-        return check_result(verdict, key)
+        tags = context.run.tags
+        asked = tags.get("dagster/partition") or tags.get("dagster/asset_partition_range_end")
+        as_of = asked or newest_trained(model, ledger)
+        return check_result(reproduce(model, as_of, tables, ledger, model_files), key)
 
     return is_reproducible

@@ -7,9 +7,18 @@ from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.stages.candidates import fit, load_candidates, sign
 from mlops_assets.components.stages.training import Recipe, load_trained, make
 from mlops_assets.components.stages.training_sets import load_split
+from mlops_assets.lifecycle.errors import TrainingError
 from mlops_assets.lifecycle.verdicts import Verdict
 
 NAME = "is_reproducible"
+
+
+def newest_trained(model: ModelDefinition, ledger: Ledger) -> str:
+    """The partition that the newest model was trained as of. Raises ``TrainingError`` without."""
+    newest = ledger.latest("trained_model", model.name)
+    if newest is None:
+        raise TrainingError("reproduction: nothing was trained yet; materialize trained_model first")
+    return newest.subject
 
 
 def reproduce(
