@@ -149,6 +149,7 @@ class TrainingSpec(Section):
     estimator: str = Field("build_estimator", description="function of model.py")
     parameters: dict[str, Any] = Field({}, description="scikit-learn parameters to set")
     seed: int = 7
+    threads: int = Field(2, ge=1, description="of a fit; another number rounds otherwise")
     split: SplitPolicy = SplitPolicy()
     calibration: CalibrationMethod = Field(
         "none", description="fitted on split.calibration, applied where it helps"

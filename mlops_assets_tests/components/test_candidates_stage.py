@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from types import SimpleNamespace
 
+import numpy as np
 import polars as pl
 import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import log_loss
+from threadpoolctl import threadpool_limits
 
-from mlops_assets.components.stages.candidates import FittedCandidate, load_candidates
+from mlops_assets.adapters.in_memory import InMemoryModelFiles
+from mlops_assets.components.definition import Candidate
+from mlops_assets.components.stages.candidates import FittedCandidate, fit, load_candidates
 from mlops_assets.components.stages.training_sets import load_split, read_recorded
 from mlops_assets.lifecycle.errors import TrainingError
-from mlops_assets.lifecycle.training import predict_probability
+from mlops_assets.lifecycle.training import Feature, ModelSignature, predict_probability
 from mlops_assets_tests.components.bench import (
     AS_OF,
     NAME,
@@ -176,3 +182,29 @@ class TestLoad:
         bench.fit("recent")
         with pytest.raises(TrainingError, match="candidate seasonal was not fitted on this"):
             names(bench)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_digest_does_not_depend_on_how_many_threads_the_process_may_use(threads):
+    # given an estimator that keeps the number of threads it was fitted with in its files
+    random = np.random.default_rng(0)
+    rows = pl.DataFrame({"x": random.random(400), "late": random.integers(0, 2, 400)})
+    feature = Feature("x", "numeric")
+    training = SimpleNamespace(seed=7, threads=2)
+    model = SimpleNamespace(
+        function=lambda _: (
+            lambda features, seed: HistGradientBoostingClassifier(max_iter=3, random_state=seed)
+        ),
+        features=(feature,),
+        spec=SimpleNamespace(label="late", training=training),
+    )
+    candidate = Candidate("boosting", "build_boosting", {}, {}, None)
+    signature = ModelSignature("m", (feature,), "id", "at", "late", "2013-01-07", "a", "b")
+
+    def digest(limit):
+        with threadpool_limits(limits=limit):
+            fitted = fit(model, candidate, {}, SimpleNamespace(fit=rows))
+        return InMemoryModelFiles().save(fitted, signature)
+
+    # when the process has another limit, then the files are the same
+    assert digest(threads) == digest(None)

@@ -100,15 +100,22 @@ def fit_candidate(
 def fit(
     model: ModelDefinition, candidate: Candidate, parameters: Mapping[str, Any], split: Split
 ) -> Any:
-    """The candidate's estimator fitted on the rows before the calibration rows."""
-    return fit_estimator(
-        model.function(candidate.estimator),
-        split.fit,
-        model.features,
-        model.spec.label,
-        parameters=parameters,
-        seed=model.spec.training.seed,
-    )
+    """The candidate's estimator fitted on the rows before the calibration rows.
+
+    On a stated number of threads: a sum that is divided otherwise has other last bits, and the
+    files another digest.
+    """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    with threadpool_limits(limits=model.spec.training.threads):
+        return fit_estimator(
+            model.function(candidate.estimator),
+            split.fit,
+            model.features,
+            model.spec.label,
+            parameters=parameters,
+            seed=model.spec.training.seed,
+        )
 
 
 def sign(
@@ -172,7 +179,8 @@ def _identity(
 ) -> str:
     """Digest of all that decides what a fit gives: data, code, estimator, parameters, seed."""
     signature = sign(model, candidate.estimator, training_set, parameters)
-    return digest_value([asdict(signature), model.code_digest, model.spec.training.seed])
+    training = model.spec.training
+    return digest_value([asdict(signature), model.code_digest, training.seed, training.threads])
 
 
 def _measure(model: ModelDefinition, fitted: Any, rows: pl.DataFrame) -> dict[str, float]:

@@ -17,7 +17,8 @@ def newest_trained(model: ModelDefinition, ledger: Ledger) -> str:
     """The partition that the newest model was trained as of. Raises ``TrainingError`` without."""
     newest = ledger.latest("trained_model", model.name)
     if newest is None:
-        raise TrainingError("reproduction: nothing was trained yet; materialize trained_model first")
+        said = "reproduction: nothing was trained yet; materialize trained_model first"
+        raise TrainingError(said)
     return newest.subject
 
 

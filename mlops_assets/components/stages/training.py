@@ -200,7 +200,8 @@ def _identity(model: ModelDefinition, training_set: TrainingSet, recipe: Recipe)
     signature = sign(model, recipe.estimator, training_set, recipe.parameters)
     method = spec.ensemble.method if spec.ensemble else None
     decided = [recipe.chosen, recipe.members, recipe.weights, method, spec.training.calibration]
-    return digest_value([asdict(signature), model.code_digest, spec.training.seed, decided])
+    made = [model.code_digest, spec.training.seed, spec.training.threads]
+    return digest_value([asdict(signature), *made, decided])
 
 
 def _parameters(
