@@ -191,10 +191,13 @@ def test_the_digest_does_not_depend_on_how_many_threads_the_process_may_use(thre
     rows = pl.DataFrame({"x": random.random(400), "late": random.integers(0, 2, 400)})
     feature = Feature("x", "numeric")
     training = SimpleNamespace(seed=7, threads=2)
+
+    def build(features, seed):
+        assert features == (feature,)
+        return HistGradientBoostingClassifier(max_iter=3, random_state=seed)
+
     model = SimpleNamespace(
-        function=lambda _: (
-            lambda features, seed: HistGradientBoostingClassifier(max_iter=3, random_state=seed)
-        ),
+        function=lambda _: build,
         features=(feature,),
         spec=SimpleNamespace(label="late", training=training),
     )
