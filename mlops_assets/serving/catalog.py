@@ -94,6 +94,7 @@ class Catalog:
                     "arm": target.arm,
                     "loaded": target.digest in route.versions,
                     "error": errors.error(model, target.digest),
+                    **self._override(target.digest),
                 }
                 for target in route.wanted.targets
             ],
@@ -104,3 +105,8 @@ class Catalog:
             "warm": [version.name for version in route.versions.values()],
             "ledger_error": self._watch.ledger_error,
         }
+
+    def _override(self, digest: str) -> dict[str, str]:
+        """Who let the version out although its verdict did not pass; nothing for the others."""
+        said = self._watch.overrides.get(digest)
+        return {"override": said} if said else {}

@@ -14,6 +14,7 @@ import msgspec
 
 from mlops_assets.adapters.journal import may_serve, read_routing
 from mlops_assets.adapters.ports import Ledger
+from mlops_assets.lifecycle.clearance import Override
 from mlops_assets.lifecycle.errors import EndpointError
 from mlops_assets.lifecycle.rollout.state import Routing
 from mlops_assets.serving.routes import (
@@ -37,11 +38,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LedgerReading:
-    """The routings at one position of the ledger, and the digests in them that may serve."""
+    """The routings at one position of the ledger, and the digests in them that may serve.
+
+    ``overrides`` says of digests whose verdict did not pass who let them out, and why.
+    """
 
     position: int
     routings: Mapping[str, Routing] = field(default_factory=dict)
     passed: frozenset[str] = frozenset()
+    overrides: Mapping[str, str] = field(default_factory=dict)
 
 
 class RoutingWatch:
@@ -54,6 +59,7 @@ class RoutingWatch:
     def __init__(self, ledger: Ledger, versions: Versions, file: Path) -> None:
         self.routes: Mapping[str, Route] | None = None
         self.ledger_error: str | None = None
+        self.overrides: Mapping[str, str] = {}
         self.versions = versions
         self._ledger = ledger
         self._file = file
@@ -109,7 +115,7 @@ class RoutingWatch:
     def _apply(self, reading: LedgerReading) -> None:
         """Load what is wanted, then swap; the old routes answer meanwhile."""
         routes = {m: self._build(m, routing, reading) for m, routing in reading.routings.items()}
-        self.routes = routes
+        self.routes, self.overrides = routes, reading.overrides
         kept = {model: self._keep(route, reading) for model, route in routes.items()}
         digests = frozenset(t.digest for routing in kept.values() for t in routing.targets)
         good = LedgerReading(reading.position, kept, digests)
@@ -160,7 +166,18 @@ def read_ledger(ledger: Ledger, position: int, previous: Mapping[str, Routing]) 
         for target in (*routing.targets, *previous.get(model, routing).targets)
         if may_serve(ledger, model, target.digest)
     }
-    return LedgerReading(position, routings, frozenset(passed))
+    return LedgerReading(position, routings, frozenset(passed), read_overrides(ledger, routings))
+
+
+def read_overrides(ledger: Ledger, routings: Mapping[str, Routing]) -> dict[str, str]:
+    """One line for each routed digest that a person let out although its verdict did not pass."""
+    found: dict[str, str] = {}
+    for model, routing in routings.items():
+        for digest in (target.digest for target in routing.targets):
+            verdict, override = (ledger.latest(k, model, digest) for k in ("verdict", "override"))
+            if verdict and override and verdict.body["outcome"] != "passed":
+                found[digest] = Override(**override.body).describe()
+    return found
 
 
 def read_last_good(file: Path) -> LedgerReading:

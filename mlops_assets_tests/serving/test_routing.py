@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from dataclasses import asdict
 
 import pytest
 
+from mlops_assets.adapters.journal import write_once
+from mlops_assets.lifecycle.clearance import Override
 from mlops_assets.lifecycle.rollout.state import Routing, Target
 from mlops_assets.serving import routing
 from mlops_assets.serving.routes import merge_served
@@ -71,6 +74,31 @@ def test_a_canary_without_a_verdict_that_passes_gets_no_requests(server, world, 
     ready = server.get("/versions/v2/ready")
     assert ready.status_code == 503
     assert ready.json() == {"error": "no verdict lets it pass", "failed": True}
+
+
+def test_an_overridden_version_answers_and_says_who_let_it_out(server, world, answers):
+    # given a version whose gates failed, let out by hand
+    world.train("v2", passed=False)
+    world.judge("v2", "failed")
+    override = Override(
+        "the flight desk", "known and accepted", "2013-06-06T00:00:00+00:00", "p", 1
+    )
+    write_once(world.ledger, "override", "delays", world.digests["v2"], asdict(override), world.at)
+    world.roll_out("v2", 100)
+
+    # when the server has read so, then it answers, and says so where the version is shown
+    server.follow()
+    assert answers(server) == {"v2"}
+    champion, canary = server.get("/routing").json()["targets"]
+    assert "override" not in champion
+    assert canary["override"] == (
+        "overridden by the flight desk until 2013-06-06T00:00: known and accepted"
+    )
+
+    # when it is judged again, then the override is void
+    world.judge("v2", "inconclusive")
+    server.follow()
+    assert answers(server) == {"v1"}
 
 
 def test_a_verdict_that_is_taken_back_ends_the_requests(server, world, answers):
