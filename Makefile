@@ -40,8 +40,8 @@ demo: $(READY)  ## run the whole loop once on the real flights (a few minutes)
 	@$(BIN)/mlops-assets demo
 
 .PHONY: test
-test: $(READY)  ## run all tests
-	@$(BIN)/pytest $(ARGS)
+test: $(READY)  ## run all tests, two files at a time
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 .PHONY: dev
 dev: $(READY)  ## Dagster UI and daemon, model server, MLflow and Optuna UI, on 127.0.0.1; Ctrl-C stops all

@@ -7,23 +7,29 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mlops_assets.adapters.file_locks import exclusive
 from mlops_assets.lifecycle.errors import EndpointError
 
 
 @dataclass(frozen=True)
 class FileAlerts:
-    """``Alerts`` as JSON lines in a file; whole lines only, also when the process is killed."""
+    """``Alerts`` as JSON lines in a file; whole lines only, also when the process is killed.
+
+    The file is replaced as a whole: a kill in the middle of an append leaves a part of a line.
+    Alerts are few enough for that.
+    """
 
     path: Path
 
     def send(self, title: str, body: str) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         line = json.dumps({"title": title, "body": body}) + "\n"
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            os.write(handle, line.encode())
-        finally:
-            os.close(handle)
+        with exclusive(self.path.with_name(f"{self.path.name}.lock")):
+            said = self.path.read_bytes() if self.path.exists() else b""
+            written = self.path.with_name(f"{self.path.name}.writing")
+            handle = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(said + line.encode())
+            written.replace(self.path)
 
 
 @dataclass(frozen=True)
