@@ -71,7 +71,7 @@ def run_trials(folder: Path) -> None:
 
 
 def measure_workers(build: Path) -> dict[str, float]:
-    """30 trials of boosting on real rows: one worker with all cores, two with half of them."""
+    """30 trials of the tuned candidate: one worker with all cores, two with half of them."""
     from mlops_assets.commands.bench.stages import ingest_plain
 
     data = build / "bench" / "tuning"
@@ -104,7 +104,7 @@ def run_workers(state: str, workers: str) -> None:
     folds = [
         Fold(f.fit.gather_every(_THINNED), f.score.gather_every(_THINNED)) for f in split.folds
     ]
-    candidate = model.candidates["boosting"]
+    candidate = next(candidate for candidate in model.candidates.values() if candidate.tuned)
     tuning = model.tuning_of(candidate)
     assert tuning is not None
     scorer = TrialScorer(
