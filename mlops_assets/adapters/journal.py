@@ -115,6 +115,16 @@ def read_override(ledger: Ledger, model: str, digest: str) -> Override | None:
     return Override(**row.body) if row else None
 
 
+def find_live_override(ledger: Ledger, model: str, digest: str) -> Override | None:
+    """The override of the latest verdict on a model digest; one of an earlier verdict is void, and
+    a verdict that passed needs none. It may have expired: whoever releases asks for more."""
+    row = ledger.latest("verdict", model, digest)
+    override = read_override(ledger, model, digest)
+    if row is None or override is None or row.body["outcome"] == "passed":
+        return None
+    return override if override.verdict == row.sequence else None
+
+
 def may_serve(ledger: Ledger, model: str, digest: str) -> bool:
     """Whether the latest verdict on a model digest passed, or was overridden by a person.
 
@@ -122,7 +132,5 @@ def may_serve(ledger: Ledger, model: str, digest: str) -> bool:
     files: an override that has expired takes no traffic away from a version that was released.
     """
     row = ledger.latest("verdict", model, digest)
-    if row is None or row.body["outcome"] == "passed":
-        return row is not None
-    override = read_override(ledger, model, digest)
-    return override is not None and override.verdict == row.sequence
+    passed = row is not None and row.body["outcome"] == "passed"
+    return passed or find_live_override(ledger, model, digest) is not None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlops_assets.adapters.journal import read_override
+from mlops_assets.adapters.journal import find_live_override
 from mlops_assets.adapters.ports import Ledger
 from mlops_assets.commands.replay import Replayed
 
@@ -41,7 +41,7 @@ def describe_version(ledger: Ledger, model: str, as_of: str) -> dict[str, Any]:
         "brier": metrics["brier"],
         "digest": digest,
         "verdict": verdict.body["outcome"],
-        "override": read_override(ledger, model, digest) is not None,
+        "override": find_live_override(ledger, model, digest) is not None,
         "chosen": recipe["chosen"],
         "estimator": recipe["estimator"],
         "calibration": trained.body["calibration"],

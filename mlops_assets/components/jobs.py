@@ -7,10 +7,9 @@ import dagster as dg
 
 from mlops_assets.adapters.ports import Clock, Ledger, Registry
 from mlops_assets.components.assets.reproduction import reproduction_key
-from mlops_assets.components.assets.wiring import key_of
+from mlops_assets.components.assets.wiring import failing_when_refused, key_of
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.stages import clearance, release
-from mlops_assets.lifecycle.errors import RefusedError
 
 MONITORING = ("predictions", "performance", "drift_report", "retraining_decision")
 
@@ -118,10 +117,8 @@ def _build_roll_back(model: ModelDefinition) -> dg.JobDefinition:
         registry: dg.ResourceParam[Registry],
         clock: dg.ResourceParam[Clock],
     ) -> None:
-        try:
+        with failing_when_refused():
             done = release.roll_back(model, config.reason, ledger, registry, clock)
-        except RefusedError as error:
-            raise dg.Failure(str(error), allow_retries=False) from error
         context.log.info(done)
 
     @dg.job(
@@ -145,10 +142,8 @@ def _build_approve(model: ModelDefinition) -> dg.JobDefinition:
         ledger: dg.ResourceParam[Ledger],
         clock: dg.ResourceParam[Clock],
     ) -> None:
-        try:
+        with failing_when_refused():
             done = clearance.approve(model, config.version, config.by, config.reason, ledger, clock)
-        except RefusedError as error:
-            raise dg.Failure(str(error), allow_retries=False) from error
         context.log.info(done)
 
     @dg.job(

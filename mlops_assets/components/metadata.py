@@ -102,6 +102,11 @@ def check_result(verdict: Verdict, key: dg.AssetKey) -> dg.AssetCheckResult:
     )
 
 
+def tracking_link(url: str | None) -> Metadata:
+    """The page of a tracking run, where it has one."""
+    return {"tracking_run": dg.MetadataValue.url(url)} if url else {}
+
+
 def pictures(images: Mapping[str, bytes]) -> Metadata:
     """Named pictures, shown in place."""
     return {name: image(png) for name, png in images.items()}

@@ -12,9 +12,8 @@ from typing import Any
 
 import msgspec
 
-from mlops_assets.adapters.journal import may_serve, read_routing
+from mlops_assets.adapters.journal import find_live_override, may_serve, read_routing
 from mlops_assets.adapters.ports import Ledger
-from mlops_assets.lifecycle.clearance import Override
 from mlops_assets.lifecycle.errors import EndpointError
 from mlops_assets.lifecycle.rollout.state import Routing
 from mlops_assets.serving.routes import (
@@ -171,13 +170,12 @@ def read_ledger(ledger: Ledger, position: int, previous: Mapping[str, Routing]) 
 
 def read_overrides(ledger: Ledger, routings: Mapping[str, Routing]) -> dict[str, str]:
     """One line for each routed digest that a person let out although its verdict did not pass."""
-    found: dict[str, str] = {}
-    for model, routing in routings.items():
-        for digest in (target.digest for target in routing.targets):
-            verdict, override = (ledger.latest(k, model, digest) for k in ("verdict", "override"))
-            if verdict and override and verdict.body["outcome"] != "passed":
-                found[digest] = Override(**override.body).describe()
-    return found
+    return {
+        target.digest: override.describe()
+        for model, routing in routings.items()
+        for target in routing.targets
+        if (override := find_live_override(ledger, model, target.digest))
+    }
 
 
 def read_last_good(file: Path) -> LedgerReading:

@@ -11,6 +11,7 @@ import pytest
 
 from mlops_assets.adapters.in_memory import InMemoryLedger
 from mlops_assets.adapters.journal import (
+    find_live_override,
     may_serve,
     read_champion,
     read_override,
@@ -290,3 +291,18 @@ def test_the_latest_override_of_a_digest_comes_back_as_it_was_written(ledger):
     assert read_override(ledger, "model", "digest 1") == latest
     assert read_override(ledger, "model", "digest 2") is None
     assert read_override(ledger, "other", "digest 1") is None
+
+
+def test_an_override_is_shown_while_it_speaks_of_the_latest_verdict_and_no_longer(ledger):
+    # given a verdict that failed, and a person who answers for it
+    assert find_live_override(ledger, "model", "digest 1") is None
+    made = override(ledger, verdict=verdict(ledger, "failed").sequence)
+    assert find_live_override(ledger, "model", "digest 1") == made
+
+    # when it is judged again, then the override is void, also where the model now passes
+    again = verdict(ledger, "inconclusive").sequence
+    assert find_live_override(ledger, "model", "digest 1") is None
+    made = override(ledger, verdict=again)
+    assert find_live_override(ledger, "model", "digest 1") == made
+    verdict(ledger, "passed")
+    assert find_live_override(ledger, "model", "digest 1") is None

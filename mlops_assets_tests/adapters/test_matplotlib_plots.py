@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import struct
 from concurrent.futures import ThreadPoolExecutor
 
-import matplotlib.image
-import numpy as np
 import pytest
 
 from mlops_assets.adapters import matplotlib_plots as plots
 from mlops_assets.lifecycle.monitoring import ColumnDrift, DriftReport
 from mlops_assets.lifecycle.verdicts import Verdict
+from mlops_assets_tests.adapters.pictures import pixels, require_whole_picture, size
 
 BLUE, RED, GREY = "3355aa", "c0392b", "9aa3ad"
 
@@ -33,28 +30,9 @@ PICTURES = {
 }
 
 
-def size(png):
-    """Width and height as a PNG's own header tells them."""
-    signature, _, kind, width, height = struct.unpack(">8sI4sII", png[:24])
-    assert (signature, kind) == (b"\x89PNG\r\n\x1a\n", b"IHDR")
-    return width, height
-
-
-def pixels(png, colour):
-    """How many pixels have exactly this colour."""
-    image = (matplotlib.image.imread(io.BytesIO(png))[..., :3] * 255).round()
-    wanted = [int(colour[at : at + 2], 16) for at in (0, 2, 4)]
-    return int(np.all(image == wanted, axis=-1).sum())
-
-
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_picture_is_a_whole_png_of_a_size_people_can_read(name):
-    png = PICTURES[name]()
-    width, height = size(png)
-    assert 300 <= width <= 1200
-    assert 100 <= height <= 1200
-    assert matplotlib.image.imread(io.BytesIO(png)).shape[:2] == (height, width)
-    assert png.endswith(b"IEND\xaeB`\x82")
+    require_whole_picture(PICTURES[name]())
 
 
 @pytest.mark.parametrize("name", PICTURES)

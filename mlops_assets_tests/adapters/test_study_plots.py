@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import matplotlib.image
-import numpy as np
 import pytest
 
 from mlops_assets.adapters import study_plots as plots
 from mlops_assets.lifecycle.tuning import Dimension, Trial, conclude_study
+from mlops_assets_tests.adapters.pictures import pixels
 
 BLUE, RED, GREY = "3355aa", "c0392b", "9aa3ad"
 SPACE = {
@@ -50,12 +50,6 @@ PICTURES = {
 
 def image(png):
     return (matplotlib.image.imread(io.BytesIO(png))[..., :3] * 255).round()
-
-
-def pixels(png, colour):
-    """How many pixels have exactly this colour."""
-    wanted = [int(colour[at : at + 2], 16) for at in (0, 2, 4)]
-    return int(np.all(image(png) == wanted, axis=-1).sum())
 
 
 @pytest.mark.parametrize("name", PICTURES)

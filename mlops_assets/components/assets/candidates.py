@@ -15,7 +15,7 @@ from mlops_assets.components.assets.wiring import (
     tracking_tags,
 )
 from mlops_assets.components.definition import Candidate, ModelDefinition
-from mlops_assets.components.metadata import numbers, pictures
+from mlops_assets.components.metadata import numbers, pictures, tracking_link
 from mlops_assets.components.partitions import build_training_partitions
 from mlops_assets.components.stages.candidates import FittedCandidate, fit_candidate
 from mlops_assets.components.stages.ensembles import weigh
@@ -82,7 +82,6 @@ def _build_candidate(model: ModelDefinition, candidate: Candidate) -> dg.AssetsD
 
 
 def _describe(fitted: FittedCandidate, *, reused: bool) -> dict[str, Any]:
-    url = fitted.tracking_url
     return {
         **({"skipped": UNCHANGED} if reused else {}),
         "digest": fitted.digest,
@@ -90,7 +89,7 @@ def _describe(fitted: FittedCandidate, *, reused: bool) -> dict[str, Any]:
         "parameters": dg.MetadataValue.json(dict(fitted.parameters)),
         "fit_rows": fitted.fit_rows,
         **numbers(fitted.metrics),
-        **({"tracking_run": dg.MetadataValue.url(url)} if url else {}),
+        **tracking_link(fitted.tracking_url),
     }
 
 

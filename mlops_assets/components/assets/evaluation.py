@@ -21,7 +21,7 @@ from mlops_assets.components.assets.wiring import (
     materialize_each,
 )
 from mlops_assets.components.definition import ModelDefinition
-from mlops_assets.components.metadata import markdown_table, numbers, pictures
+from mlops_assets.components.metadata import markdown_table, numbers, pictures, tracking_link
 from mlops_assets.components.partitions import build_training_partitions
 from mlops_assets.components.stages.evaluation import Evaluated, describe_gates, evaluate
 from mlops_assets.components.stages.model_card import describe_model
@@ -102,12 +102,11 @@ def _draw(done: Evaluated) -> dict[str, bytes]:
 
 
 def _describe(done: Evaluated) -> dict[str, Any]:
-    link = done.trained.tracking_url
     return {
         **({"skipped": STANDS} if done.reused else {}),
         "verdict": f"{done.verdict.outcome}: {done.verdict.reason}",
         "gates": markdown_table(describe_gates(done.gates)),
         "test_rows": done.report.rows,
         **numbers(done.report.metrics),
-        **({"tracking_run": dg.MetadataValue.url(link)} if link else {}),
+        **tracking_link(done.trained.tracking_url),
     }

@@ -5,7 +5,12 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.adapters.ports import Clock, Ledger, Reports, TableStore, Telemetry
-from mlops_assets.components.assets.wiring import asset_arguments, key_of, only_partition
+from mlops_assets.components.assets.wiring import (
+    asset_arguments,
+    failing_when_refused,
+    key_of,
+    only_partition,
+)
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.metadata import (
     check_result,
@@ -17,7 +22,6 @@ from mlops_assets.components.metadata import (
 )
 from mlops_assets.components.partitions import build_partitions, earlier, keys_of
 from mlops_assets.components.stages import monitoring as stage
-from mlops_assets.lifecycle.errors import RefusedError
 
 
 class DriftReportConfig(dg.Config):
@@ -118,7 +122,7 @@ def _build_drift_report(model: ModelDefinition) -> dg.AssetsDefinition:
         reports: dg.ResourceParam[Reports],
         clock: dg.ResourceParam[Clock],
     ) -> dg.MaterializeResult:
-        try:
+        with failing_when_refused():
             measured = stage.compare_with_reference(
                 model,
                 only_partition(context),
@@ -128,8 +132,6 @@ def _build_drift_report(model: ModelDefinition) -> dg.AssetsDefinition:
                 clock,
                 always_render=config.always_render,
             )
-        except RefusedError as error:
-            raise dg.Failure(str(error), allow_retries=False) from error
         return dg.MaterializeResult(
             metadata=_describe_drift(measured),
             check_results=[check_result(measured.report.verdict, key)],

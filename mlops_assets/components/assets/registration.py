@@ -9,15 +9,16 @@ from mlops_assets.components.assets.wiring import (
     ONE_RUN,
     Outcome,
     asset_arguments,
+    failing_when_refused,
     key_of,
     materialize_each,
     only_partition,
 )
 from mlops_assets.components.definition import ModelDefinition
+from mlops_assets.components.metadata import tracking_link
 from mlops_assets.components.partitions import build_training_partitions, build_version_partitions
 from mlops_assets.components.stages.clearance import override
 from mlops_assets.components.stages.registration import Registered, register
-from mlops_assets.lifecycle.errors import RefusedError
 
 
 class OverrideConfig(dg.Config):
@@ -53,23 +54,21 @@ def build_model_version(model: ModelDefinition) -> dg.AssetsDefinition:
             context.instance.add_dynamic_partitions(versions, [done.version.version])
             return Outcome(_describe(done), done.version.digest)
 
-        try:
+        with failing_when_refused():
             return materialize_each(context, key, work)
-        except RefusedError as error:
-            raise dg.Failure(str(error), allow_retries=False) from error
 
     return model_version
 
 
 def _describe(done: Registered) -> dict[str, Any]:
-    version, url = done.version, done.trained.tracking_url
+    version = done.version
     return {
         "version": version.version,
         "digest": version.digest,
         "clearance": done.clearance.describe(),
         "aliases": ", ".join(version.aliases) or "none",
         "uri": version.uri,
-        **({"tracking_run": dg.MetadataValue.url(url)} if url else {}),
+        **tracking_link(done.trained.tracking_url),
     }
 
 
@@ -90,7 +89,7 @@ def build_gate_override(model: ModelDefinition) -> dg.AssetsDefinition:
         ledger: dg.ResourceParam[Ledger],
         clock: dg.ResourceParam[Clock],
     ) -> dg.MaterializeResult:
-        try:
+        with failing_when_refused():
             digest, made = override(
                 model,
                 only_partition(context),
@@ -100,8 +99,6 @@ def build_gate_override(model: ModelDefinition) -> dg.AssetsDefinition:
                 ledger,
                 clock,
             )
-        except RefusedError as error:
-            raise dg.Failure(str(error), allow_retries=False) from error
         return dg.MaterializeResult(
             metadata={
                 "digest": digest,

@@ -6,12 +6,11 @@ import dagster as dg
 
 from mlops_assets.adapters.journal import read_rollout_history
 from mlops_assets.adapters.ports import Clock, Ledger, Registry, Serving, Telemetry
-from mlops_assets.components.assets.wiring import asset_arguments, key_of
+from mlops_assets.components.assets.wiring import asset_arguments, failing_when_refused, key_of
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.metadata import markdown_table, pictures
 from mlops_assets.components.partitions import build_version_partitions
 from mlops_assets.components.stages import release as stage
-from mlops_assets.lifecycle.errors import RefusedError
 
 
 def build_deployment(model: ModelDefinition) -> dg.AssetsDefinition:
@@ -36,12 +35,10 @@ def build_deployment(model: ModelDefinition) -> dg.AssetsDefinition:
         telemetry: dg.ResourceParam[Telemetry],
         clock: dg.ResourceParam[Clock],
     ) -> dg.MaterializeResult:
-        try:
+        with failing_when_refused():
             step = stage.step_rollout(
                 model, context.partition_key, ledger, registry, serving, telemetry, clock
             )
-        except RefusedError as error:
-            raise dg.Failure(str(error), allow_retries=False) from error
         states = read_rollout_history(ledger, model.name, context.partition_key)
         clearance = {
             "clearance": stage.describe_clearance(model, context.partition_key, ledger, clock)

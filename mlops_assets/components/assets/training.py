@@ -16,7 +16,7 @@ from mlops_assets.components.assets.wiring import (
     tracking_tags,
 )
 from mlops_assets.components.definition import ModelDefinition
-from mlops_assets.components.metadata import markdown_table, pictures
+from mlops_assets.components.metadata import markdown_table, pictures, tracking_link
 from mlops_assets.components.partitions import build_training_partitions, earlier
 from mlops_assets.components.stages import training as stage
 from mlops_assets.components.stages.training_sets import plan
@@ -212,9 +212,6 @@ def build_trained_model(model: ModelDefinition) -> dg.AssetsDefinition:
 
 
 def _describe_trained(trained: stage.TrainedModel, *, reused: bool) -> dict[str, Any]:
-    link = (
-        {"tracking_run": dg.MetadataValue.url(trained.tracking_url)} if trained.tracking_url else {}
-    )
     return {
         **({"skipped": stage.UNCHANGED} if reused else {}),
         "digest": trained.digest,
@@ -226,5 +223,5 @@ def _describe_trained(trained: stage.TrainedModel, *, reused: bool) -> dict[str,
         "weights": dg.MetadataValue.json(dict(trained.recipe["weights"])),
         "calibration": f"{trained.calibration}: {trained.calibrated}",
         "fit_rows": trained.fit_rows,
-        **link,
+        **tracking_link(trained.tracking_url),
     }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import dagster as dg
 from mlops_assets.adapters.dagster_ui import DagsterUi
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.metadata import check_result
-from mlops_assets.lifecycle.errors import MlopsAssetsError
+from mlops_assets.lifecycle.errors import MlopsAssetsError, RefusedError
 from mlops_assets.lifecycle.verdicts import Verdict, combine
 
 ONE_RUN = dg.BackfillPolicy.single_run()
@@ -48,6 +49,15 @@ def tracking_tags(
         "dagster_run_url": ui.run_url(run_id),
         "code_version": model.code_digest,
     }
+
+
+@contextmanager
+def failing_when_refused() -> Iterator[None]:
+    """A refusal fails the step, and is not tried again: the same would be refused again."""
+    try:
+        yield
+    except RefusedError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
 
 
 @dataclass(frozen=True)

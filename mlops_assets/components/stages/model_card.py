@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlops_assets.adapters.journal import read_champion, read_override
+from mlops_assets.adapters.journal import find_live_override, read_champion
 from mlops_assets.adapters.ports import Ledger
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.stages.candidates import sign
@@ -26,7 +26,7 @@ def describe_model(model: ModelDefinition, done: Evaluated, ledger: Ledger) -> s
     trained = done.trained
     training_set = read_recorded(model, trained.as_of, ledger)
     recipe = trained.recipe
-    override = read_override(ledger, model.name, trained.digest)
+    override = find_live_override(ledger, model.name, trained.digest)
     champion = read_champion(ledger, model.name)
     return write_card(
         CardFacts(
