@@ -13,6 +13,8 @@ UV := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := build/peers
+PEERS_READY := $(PEERS)/.ready
 
 # Bytecode is kept, so that a process does not compile the project anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -33,7 +35,7 @@ $(READY): requirements.lock pyproject.toml
 
 .PHONY: help
 help:  ## list what make can do
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(READY)  ## run the whole loop once on the real flights (a few minutes)
@@ -65,9 +67,29 @@ format: $(READY)  ## format and mend what can be mended
 bench: $(READY)  ## what the project adds, as ratios; PARTS="loading stages trials workers backtest"
 	@$(BIN)/mlops-assets bench $(PARTS)
 
+$(PEERS_READY): requirements-peers.lock $(READY)
+	@echo "preparing $(PEERS) from requirements-peers.lock"
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@$(BIN)/uv pip install --python $(PEERS)/bin/python --quiet --compile-bytecode --require-hashes -r requirements-peers.lock
+	@touch $@
+
+.PHONY: bench-serving
+bench-serving: $(PEERS_READY)  ## the model server beside mlflow models serve and the KServe SDK's server
+	@$(BIN)/mlops-assets bench-serving --peers $(PEERS)
+
+.PHONY: conformance
+conformance: $(PEERS_READY)  ## the protocol's checks on ours and on the KServe SDK's server, or on URL= MODEL=
+	@$(BIN)/pytest mlops_assets_tests/conformance $(if $(URL),--endpoint $(URL)) $(if $(MODEL),--model $(MODEL)) $(ARGS)
+	@$(if $(URL),,$(BIN)/mlops-assets conformance --peers $(PEERS))
+
+.PHONY: simulate
+simulate: $(READY)  ## how often rollouts are decided wrongly, beside other rules (a few minutes)
+	@$(BIN)/mlops-assets simulate
+
 .PHONY: lock
 lock: $(READY)  ## resolve the dependencies again
 	@$(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header --quiet pyproject.toml --group dev -o requirements.lock
+	@$(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header --quiet --group pyproject.toml:peers -o requirements-peers.lock
 
 .PHONY: clean
 clean:  ## remove what make made, but not your state

@@ -40,6 +40,21 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("parts", nargs="*", help="what to measure, everything without a name")
     bench.add_argument("--build", type=Path, default=Path("build"), help="where to write")
     bench.set_defaults(run=_bench)
+    simulate = words.add_parser("simulate", help="how often rollouts are decided wrongly")
+    simulate.add_argument("--runs", type=int, default=10_000, help="rollouts of each kind")
+    simulate.add_argument("--seed", type=int, default=7)
+    simulate.add_argument("--build", type=Path, default=Path("build"), help="where to write")
+    simulate.set_defaults(run=_simulate)
+    serving = words.add_parser("bench-serving", help="measure the model server beside others")
+    serving.add_argument("--build", type=Path, default=Path("build"), help="where to write")
+    serving.add_argument(
+        "--peers", type=Path, required=True, help="environment that the others run in"
+    )
+    serving.set_defaults(run=_bench_serving)
+    other = words.add_parser("conformance", help="run the protocol's suite on another server")
+    other.add_argument("--build", type=Path, default=Path("build"), help="where to write")
+    other.add_argument("--peers", type=Path, required=True, help="environment it runs in")
+    other.set_defaults(run=_conformance)
     return parser
 
 
@@ -68,10 +83,31 @@ def _down(parsed: argparse.Namespace) -> int:
     return 0
 
 
+def _bench_serving(parsed: argparse.Namespace) -> int:
+    from mlops_assets.commands.bench.serving.measure import measure_serving, tell_serving
+
+    print(tell_serving(measure_serving(parsed.build, parsed.peers)))
+    return 0
+
+
 def _bench(parsed: argparse.Namespace) -> int:
     from mlops_assets.commands.bench.report import run_bench
 
     print(run_bench(parsed.build, parsed.parts))
+    return 0
+
+
+def _conformance(parsed: argparse.Namespace) -> int:
+    from mlops_assets.commands.bench.serving.conformance import check_other
+
+    print(check_other(parsed.build, parsed.peers))
+    return 0
+
+
+def _simulate(parsed: argparse.Namespace) -> int:
+    from mlops_assets.commands.simulate.report import run_simulate
+
+    print(run_simulate(parsed.build, parsed.runs, parsed.seed))
     return 0
 
 

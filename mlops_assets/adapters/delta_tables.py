@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mlops_assets.adapters.ports import TableVersion
 from mlops_assets.lifecycle.digests import fingerprint
+from mlops_assets.lifecycle.errors import TableConflict
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,17 +33,28 @@ class DeltaTables:
     root: str
 
     def write(self, table: str, partitions: Mapping[str, pl.DataFrame]) -> TableVersion:
-        import polars as pl
+        rows, predicate = _as_commit(partitions)
+        return _describe(self._commit(table, rows, predicate), partitions)
 
-        rows = pl.concat(
-            [frame.with_columns(pl.lit(key).alias(PARTITION)) for key, frame in partitions.items()]
-        )
-        named = ", ".join(_literal(key) for key in sorted(partitions))
-        return TableVersion(
-            self._commit(table, rows, f"{PARTITION} IN ({named})"),
-            {key: frame.height for key, frame in partitions.items()},
-            {key: fingerprint(frame) for key, frame in partitions.items()},
-        )
+    def write_after(
+        self, table: str, partitions: Mapping[str, pl.DataFrame], version: int | None
+    ) -> TableVersion:
+        from deltalake.exceptions import CommitFailedError
+
+        rows, predicate = _as_commit(partitions)
+        existing = self._open(table)
+        found = None if existing is None else existing.version()
+        try:
+            if found != version:
+                raise CommitFailedError(f"it is at version {found}")
+            if existing is None:
+                return _describe(self._begin(table, rows), partitions)
+            # Rebased on what came in between it would replace rows that were never read.
+            return _describe(_replace(existing, rows, predicate, retries=0), partitions)
+        except CommitFailedError as error:
+            raise TableConflict(
+                f"{table}: read at version {version}, written since: {error}; read again"
+            ) from error
 
     def read(
         self,
@@ -121,17 +133,44 @@ class DeltaTables:
         return str(path)
 
 
-def _replace(existing: DeltaTable, rows: pl.DataFrame, predicate: str) -> int:
-    from deltalake import write_deltalake
+def _replace(
+    existing: DeltaTable, rows: pl.DataFrame, predicate: str, *, retries: int | None = None
+) -> int:
+    from deltalake import CommitProperties, write_deltalake
 
+    properties = CommitProperties(max_commit_retries=retries)
     if rows.is_empty():
         # An overwrite without rows is a deletion; Delta has a word of its own for it.
-        existing.delete(predicate)
+        existing.delete(predicate, commit_properties=properties)
     else:
         write_deltalake(
-            existing, rows.to_arrow(), mode="overwrite", predicate=predicate, schema_mode="merge"
+            existing,
+            rows.to_arrow(),
+            mode="overwrite",
+            predicate=predicate,
+            schema_mode="merge",
+            commit_properties=properties,
         )
     return existing.version()
+
+
+def _as_commit(partitions: Mapping[str, pl.DataFrame]) -> tuple[pl.DataFrame, str]:
+    """The rows of all partitions, and what names the rows they replace."""
+    import polars as pl
+
+    rows = pl.concat(
+        [frame.with_columns(pl.lit(key).alias(PARTITION)) for key, frame in partitions.items()]
+    )
+    named = ", ".join(_literal(key) for key in sorted(partitions))
+    return rows, f"{PARTITION} IN ({named})"
+
+
+def _describe(version: int, partitions: Mapping[str, pl.DataFrame]) -> TableVersion:
+    return TableVersion(
+        version,
+        {key: frame.height for key, frame in partitions.items()},
+        {key: fingerprint(frame) for key, frame in partitions.items()},
+    )
 
 
 def _literal(text: str) -> str:

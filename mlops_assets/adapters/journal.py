@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
 from mlops_assets.adapters.ports import Ledger, Record
 from mlops_assets.lifecycle.clearance import Override
-from mlops_assets.lifecycle.rollout.state import Champion, RolloutState, Routing, build_routing
+from mlops_assets.lifecycle.rollout.drill import RollbackDrill
+from mlops_assets.lifecycle.rollout.intervention import Intervention
+from mlops_assets.lifecycle.rollout.state import (
+    Champion,
+    CutOff,
+    RolloutState,
+    Routing,
+    build_routing,
+)
 
 ROLLOUT = "rollout"
 """The one subject of a model's rollout rows."""
@@ -52,14 +60,39 @@ def read_champion(ledger: Ledger, model: str) -> Champion | None:
     return Champion(**row.body) if row else None
 
 
+def find_previous_champion(ledger: Ledger, model: str) -> Champion | None:
+    """What served before today's champion first did, None when nothing has.
+
+    Going back twice goes further back, never forth again.
+    """
+    served = [Champion(**row.body) for row in ledger.history("promotion", model, "champion")]
+    if not served:
+        return None
+    earlier = served[: [champion.version for champion in served].index(served[-1].version)]
+    return earlier[-1] if earlier else None
+
+
 def write_champion(
-    ledger: Ledger, model: str, champion: Champion, at: datetime, *, after: int | None = None
-) -> Record:
+    ledger: Ledger,
+    model: str,
+    champion: Champion,
+    at: datetime,
+    *,
+    after: int | None = None,
+    told: Intervention | None = None,
+) -> None:
     """Record a promotion by itself, outside a rollout: going back to an earlier version, say.
 
     ``after`` is the sequence of the promotion decided on, None for whatever is the latest now.
+    ``told`` is written with it, both or neither. The champion there is already adds no row.
     """
-    return write_once(ledger, "promotion", model, "champion", asdict(champion), at, after=after)
+    body = asdict(champion)
+    last = ledger.latest("promotion", model, "champion")
+    rows = _told(model, told, at)
+    if last is None or last.body != body:
+        read = (last.sequence if last else 0) if after is None else after
+        rows = [Record("promotion", model, "champion", read + 1, body, at), *rows]
+    ledger.append(*rows)
 
 
 def read_rollout(ledger: Ledger, model: str, version: str | None = None) -> RolloutState | None:
@@ -85,8 +118,10 @@ def write_rollout(
     *,
     after: int | None = None,
     promoted: Champion | None = None,
+    told: Intervention | None = None,
 ) -> None:
-    """Record a rollout's next state, and the promotion that goes with it, both or neither.
+    """Record a rollout's next state, and what goes with it, all or nothing: the promotion it ends
+    with, or what a person did.
 
     A model's rollouts share one sequence, so that two cannot begin at once. ``after`` is the
     sequence of the rollout row decided on (``sequence_of``), None for whatever is the latest now.
@@ -101,12 +136,65 @@ def write_rollout(
     if promoted:
         sequence = sequence_of(ledger, "promotion", model, "champion") + 1
         rows.append(Record("promotion", model, "champion", sequence, asdict(promoted), at))
-    ledger.append(*rows)
+    ledger.append(*rows, *_told(model, told, at))
+
+
+def read_intervention(ledger: Ledger, model: str, request: str) -> Intervention | None:
+    """What came of a launch before, None for one that has changed nothing yet."""
+    row = ledger.latest("intervention", model, request)
+    return Intervention(**row.body) if row else None
+
+
+def read_interventions(ledger: Ledger, model: str) -> list[tuple[datetime, Intervention]]:
+    """What people did to a model's rollouts, oldest first."""
+    rows = ledger.history("intervention", model)
+    return [(row.at, Intervention(**row.body)) for row in rows]
+
+
+def _told(model: str, told: Intervention | None, at: datetime) -> list[Record]:
+    """The row of an intervention: the first of its request, so that it is done once."""
+    return [Record("intervention", model, told.request, 1, asdict(told), at)] if told else []
 
 
 def read_routing(ledger: Ledger, model: str) -> Routing:
-    """The routing that follows from the latest promotion and rollout."""
-    return build_routing(model, read_champion(ledger, model), read_rollout(ledger, model))
+    """The routing that follows from the latest promotion, rollout and cut-off."""
+    rollout = read_rollout(ledger, model)
+    cut_off = rollout is not None and read_cut_off(ledger, model, rollout.digest) is not None
+    return build_routing(model, read_champion(ledger, model), rollout, cut_off=cut_off)
+
+
+def write_cut_off(ledger: Ledger, model: str, cut_off: CutOff, at: datetime) -> Record:
+    """Record that the endpoint stopped asking a version; saying it again does nothing."""
+    return write_once(ledger, "cut_off", model, cut_off.digest, asdict(cut_off), at)
+
+
+def read_cut_off(ledger: Ledger, model: str, digest: str) -> CutOff | None:
+    """Why the endpoint stopped asking the version with this digest, None if it did not."""
+    row = ledger.latest("cut_off", model, digest)
+    return CutOff(**row.body) if row else None
+
+
+def write_drill(
+    ledger: Ledger, model: str, current: str, previous: str, drill: RollbackDrill, at: datetime
+) -> None:
+    """Record that going back from one version to another was tried; each drill is a row."""
+    body = {"current": current, "previous": previous, **asdict(drill)}
+    sequence = sequence_of(ledger, "drill", model, "rollback") + 1
+    ledger.append(Record("drill", model, "rollback", sequence, body, at))
+
+
+def read_drills(ledger: Ledger, model: str) -> list[tuple[datetime, str, str, RollbackDrill]]:
+    """Every drill, oldest first: when, from which version, to which, and what it measured."""
+    measured = [field.name for field in fields(RollbackDrill)]
+    return [
+        (
+            row.at,
+            row.body["current"],
+            row.body["previous"],
+            RollbackDrill(**{name: row.body[name] for name in measured}),
+        )
+        for row in ledger.history("drill", model, "rollback")
+    ]
 
 
 def read_override(ledger: Ledger, model: str, digest: str) -> Override | None:

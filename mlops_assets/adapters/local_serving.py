@@ -1,4 +1,4 @@
-"""The model server as a process of this machine that outlives whoever started it."""
+"""The model server as processes of this machine that outlive whoever started them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlops_assets.adapters.ports import Endpoint
+from mlops_assets.adapters.server_processes import (
+    SUPERVISOR_MODULE,
+    RecordedServer,
+    end_process,
+    is_server_here,
+    read_record,
+    remember,
+)
+from mlops_assets.adapters.serving_ports import Endpoint
 from mlops_assets.lifecycle.errors import EndpointError
 
-MODULE = "mlops_assets.serving"
+MODULE = SUPERVISOR_MODULE
 PORT_VARIABLE = "MLOPS_ASSETS_SERVING_PORT"
+LEDGER_VARIABLE = "MLOPS_ASSETS_LEDGER_URL"
 START_SECONDS = 30.0
-STOP_SECONDS = 10.0
+STOP_SECONDS = 14.0
+"""Longer than the supervisor lets a worker drain before it kills it."""
 POLL_SECONDS = 0.05
 ANSWER_SECONDS = 2.0
 STALE_SECONDS = 1.0
@@ -30,13 +40,14 @@ STALE_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
 
-_started: dict[int, subprocess.Popen[bytes]] = {}
-"""The servers this process started, by pid, so that one that ended does not stay a zombie."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class LocalServing:
-    """``Serving`` on loopback: one server per state folder, found again by any process."""
+    """``Serving`` on loopback: one server per state folder, found again by any process.
+
+    ``spare``: a second process stands by with its imports done, so that a server that was killed
+    answers again at once; it takes as much memory as a server without a model.
+    """
 
     ledger_url: str
     models: Path
@@ -44,6 +55,8 @@ class LocalServing:
     state: Path
     host: str = "127.0.0.1"
     port: int
+    online: Path | None = None
+    spare: bool = True
 
     @property
     def url(self) -> str:
@@ -54,15 +67,37 @@ class LocalServing:
     def ensure_running(self) -> Endpoint:
         """The running endpoint, started first when it is not up.
 
-        Raises ``EndpointError`` when somebody else uses the port, or the server does not come up.
+        Raises ``EndpointError`` when somebody else uses the port, the server of this state folder
+        answers on another one, or the server does not come up.
         """
         self.state.mkdir(parents=True, exist_ok=True)
         with self._start_lock():
             running = self._endpoint()
             if running:
                 return running
-            self.stop()  # one of ours that listens elsewhere: its port was changed
+            self.stop()  # what is left of a server whose supervisor was killed
             return self._wait_until_live(self._start())
+
+    def restart(self) -> Endpoint:
+        """Replace the process that answers by a fresh one, without losing a request.
+
+        Raises ``EndpointError`` when no server runs, or the fresh one does not come up; then the
+        one that answers goes on.
+        """
+        before = read_record(self.state)
+        if before.supervisor is None:
+            raise EndpointError(f"model server: none runs for {self.state}; start it first")
+        os.kill(before.supervisor, signal.SIGHUP)
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            now = read_record(self.state)
+            if now.worker and now.worker != before.worker:
+                return Endpoint(self.url, now.worker)
+            time.sleep(POLL_SECONDS)
+        raise EndpointError(
+            f"model server: a fresh process did not get ready within {START_SECONDS:.0f} s, the "
+            f"earlier one goes on; {self._last_words()}"
+        )
 
     def wait_until_ready(self, model: str, version: str, timeout: float) -> bool:
         """Whether the version answers within ``timeout`` seconds.
@@ -90,22 +125,16 @@ class LocalServing:
 
     def stop(self) -> bool:
         """End our server, drained if it goes in time; False when none was running."""
+        recorded = read_record(self.state)
         live = self._live()
-        pid = live["pid"] if live and self._is_ours(live) else self._recorded_pid()
-        if pid is None or not _runs_a_server(pid):
-            return False
-        self._end(pid)
-        return True
-
-    def _end(self, pid: int) -> None:
-        """Ask the process to drain and go; make it go when it does not."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                return
-            if self._wait_until_gone(pid):
-                return
+        told = live.get("pid") if live and self._is_ours(live) else None
+        pids = [recorded.supervisor, recorded.worker]
+        if isinstance(told, int) and is_server_here(told, self.state):
+            pids.append(told)
+        ours = [pid for pid in pids if pid is not None]
+        for pid in dict.fromkeys(ours):  # the supervisor first: it would start another worker
+            end_process(pid, STOP_SECONDS)
+        return bool(ours)
 
     @contextmanager
     def _start_lock(self) -> Iterator[None]:
@@ -115,14 +144,26 @@ class LocalServing:
             yield
 
     def _endpoint(self) -> Endpoint | None:
-        """Our running server, None when nothing listens on the port."""
+        """Our running server, None when there is none and nothing listens on the port."""
+        recorded = read_record(self.state)
+        if recorded.orphaned:
+            self.stop()
+            recorded = RecordedServer()
         live = self._live()
+        if live and self._is_ours(live):
+            return Endpoint(self.url, live["pid"])
+        if recorded.alive and recorded.port not in (None, self.port):
+            raise EndpointError(
+                f"model server: the one of {self.state} answers on port {recorded.port}, not on "
+                f"{self.port}; set {PORT_VARIABLE} to {recorded.port}, or end it first with "
+                "mlops-assets down"
+            )
         if live is None:
             return None
-        if self._is_ours(live):
-            return Endpoint(self.url, live["pid"])
-        if not live and (pid := self._recorded_pid()):  # ours, too busy to answer in time
-            return Endpoint(self.url, pid)
+        if not live and recorded.worker:  # ours, too busy to answer in time
+            return Endpoint(self.url, recorded.worker)
+        if not live and recorded.supervisor:  # a worker was killed, another one comes
+            return self._wait_until_live(None)
         raise EndpointError(
             f"model server: port {self.port} of {self.host} is used by somebody else; set "
             f"{PORT_VARIABLE} to another port, or stop what listens there"
@@ -147,36 +188,37 @@ class LocalServing:
         return live.get("state") == str(self.state.resolve())
 
     def _start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", MODULE]
-        for option, value in {
-            "--ledger": absolute_url(self.ledger_url),
+        ledger, secret = _place_ledger(absolute_url(self.ledger_url))
+        options = {
+            **ledger,
             "--models": self.models.resolve(),
             "--log": self.log.resolve(),
             "--state": self.state.resolve(),
             "--host": self.host,
             "--port": self.port,
-        }.items():
-            command += [option, str(value)]
-        _reap()
+            **({"--online": self.online.resolve()} if self.online else {}),
+        }
+        words = [str(word) for option in options.items() for word in option]
         with self._server_log.open("ab") as output:
             process = subprocess.Popen(
-                command,
+                [sys.executable, "-m", MODULE, *words, *([] if self.spare else ["--no-spare"])],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                env={**os.environ, **secret},
                 cwd=self.state,
                 start_new_session=True,
                 close_fds=True,
             )
-        _started[process.pid] = process
+        remember(process)
         return process
 
-    def _wait_until_live(self, process: subprocess.Popen[bytes]) -> Endpoint:
+    def _wait_until_live(self, process: subprocess.Popen[bytes] | None) -> Endpoint:
+        """The endpoint once it answers; ``process`` is ended when it does not."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            status = process.poll()
+            status = process.poll() if process else None
             if status is not None:
-                _started.pop(process.pid, None)
                 raise EndpointError(
                     f"model server: ended with status {status} at its start; {self._last_words()}"
                 )
@@ -184,7 +226,8 @@ class LocalServing:
             if live and self._is_ours(live):
                 return Endpoint(self.url, live["pid"])
             time.sleep(POLL_SECONDS)
-        self._end(process.pid)
+        if process:
+            end_process(process.pid, STOP_SECONDS)
         raise EndpointError(
             f"model server: {self.url} did not answer within {START_SECONDS:.0f} s; "
             f"{self._last_words()}"
@@ -198,55 +241,6 @@ class LocalServing:
         lines = self._server_log.read_text(errors="replace").splitlines()[-5:]
         return f"{self._server_log} ends with: {' | '.join(lines) or 'nothing'}"
 
-    def _recorded_pid(self) -> int | None:
-        """The pid in ``server.json`` if that process is still our server and no stranger."""
-        try:
-            pid = json.loads((self.state / "server.json").read_text())["pid"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None  # no server ever announced itself here
-        ours = isinstance(pid, int) and str(self.state.resolve()) in _command(pid)
-        return pid if ours else None
-
-    def _wait_until_gone(self, pid: int) -> bool:
-        """Whether the process ended in time; reaped when this process started it."""
-        deadline = time.monotonic() + STOP_SECONDS
-        while time.monotonic() < deadline:
-            child = _started.get(pid)
-            if child.poll() is not None if child else not _runs_a_server(pid):
-                _started.pop(pid, None)
-                return True
-            time.sleep(POLL_SECONDS)
-        return False
-
-
-def _command(pid: int) -> list[str]:
-    """The words a process was started with; none for a zombie, or where there is no /proc."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-    except OSError:
-        return []
-
-
-def _runs_a_server(pid: int) -> bool:
-    """Whether the process is there and a model server, as far as the system can tell.
-
-    A pid may mean a stranger: it was used again, or a container counted it.
-    """
-    if Path("/proc/self").exists():
-        return MODULE in _command(pid)
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def _reap() -> None:
-    """Let go of the servers that ended."""
-    for pid, process in list(_started.items()):
-        if process.poll() is not None:
-            del _started[pid]
-
 
 def absolute_url(ledger_url: str) -> str:
     """The URL with the path of an SQLite file made absolute: the server runs in its own folder."""
@@ -257,6 +251,16 @@ def absolute_url(ledger_url: str) -> str:
         return ledger_url
     path = Path(str(url.database)).resolve()
     return url.set(database=str(path)).render_as_string(hide_password=False)
+
+
+def _place_ledger(url: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The ledger as an option, or as a variable when others must not see a password in it."""
+    from sqlalchemy import make_url
+
+    parsed = make_url(url)
+    if parsed.password is not None or "password" in parsed.query:
+        return {}, {LEDGER_VARIABLE: url}
+    return {"--ledger": url}, {}
 
 
 def _has_failed(content: bytes) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,13 +19,16 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from mlops_assets.adapters.journal import write_champion, write_once
+from mlops_assets.adapters.serving_ports import StagedVersion
 from mlops_assets.adapters.sql_ledger import SqlLedger
-from mlops_assets.adapters.staged_requests import StagedRequests
+from mlops_assets.adapters.staged_drills import Caller, time_going_back
+from mlops_assets.adapters.staged_requests import StagedRequests, build_request
 from mlops_assets.adapters.system_clock import SystemClock
 from mlops_assets.lifecycle.errors import EndpointError
+from mlops_assets.lifecycle.rollout.drill import RollbackDrill
 from mlops_assets.lifecycle.rollout.state import Champion
 from mlops_assets.lifecycle.staging import StagedAnswers
-from mlops_assets.lifecycle.training import ModelSignature
+from mlops_assets.lifecycle.training import ModelSignature, cast_features
 
 if TYPE_CHECKING:
     import httpx
@@ -35,6 +40,9 @@ LOAD_SECONDS = 60.0
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.02
 REQUEST_SECONDS = 60.0
+DRILL_ROWS = 200
+PREFIX = "mlops-assets-staging-"
+OWNER = "owner.lock"
 
 
 @dataclass(frozen=True)
@@ -47,9 +55,11 @@ class LocalStaging:
     def open(self) -> Iterator[LocalStagingServer]:
         """A server of its own, started on first use and ended with the block.
 
-        It also ends when this process does, however that comes about; then its folder stays.
+        It also ends when this process does, however that comes about; a folder that stays then
+        is removed by the next one that opens a server on this machine.
         """
-        with tempfile.TemporaryDirectory(prefix="staging-") as folder:
+        remove_abandoned(Path(tempfile.gettempdir()))
+        with tempfile.TemporaryDirectory(prefix=PREFIX) as folder, _owned(Path(folder)):
             server = LocalStagingServer(self.models.resolve(), Path(folder).resolve())
             try:
                 yield server
@@ -102,6 +112,29 @@ class LocalStagingServer:
             ) from error
         return StagedAnswers(answers, reasons, times, size, loaded=True)
 
+    def drill_rollback(
+        self, current: StagedVersion, previous: StagedVersion, rows: pl.DataFrame
+    ) -> RollbackDrill:
+        """Promote ``current``, go back to ``previous`` while ``rows`` are asked, and time it.
+
+        Asked are those of the first rows that both versions take. Raises ``EndpointError`` when
+        a version cannot be loaded, takes none of them, or does not come to answer; and when both
+        are the same, as there would be nothing to see.
+        """
+        if current.digest == previous.digest:
+            raise EndpointError("staging server: a drill needs two versions, both are the same")
+        model = current.signature.model
+        bodies = self._bodies_both_take(previous, current, rows)
+        path = f"/v2/models/{quote(model, safe='')}/infer"
+        self._promote(previous.signature, previous.digest)
+        self._promote(current.signature, current.digest)
+        return time_going_back(
+            Caller(self._running(), path, bodies),
+            current.digest,
+            previous.digest,
+            lambda: self._promote(previous.signature, previous.digest),
+        )
+
     def stop(self) -> None:
         """End the process, drained if it goes in time; harmless when there is none."""
         if self._client:
@@ -116,6 +149,27 @@ class LocalStagingServer:
             process.wait(STOP_SECONDS)
         process.kill()
         process.wait()
+
+    def _bodies_both_take(
+        self, previous: StagedVersion, current: StagedVersion, rows: pl.DataFrame
+    ) -> list[bytes]:
+        """Requests of one row with what either version needs, that both of them answer."""
+        wanted = (*current.signature.features, *previous.signature.features)
+        features = tuple({feature.name: feature for feature in wanted}.values())
+        plain = cast_features(rows.head(DRILL_ROWS), features)
+        bodies = [build_request(plain.slice(row, 1), features, "") for row in range(plain.height)]
+        for version in (previous, current):
+            self._promote(version.signature, version.digest)
+            client = self._running()
+            path = f"/v2/models/{quote(version.signature.model, safe='')}/versions/{version.digest}"
+            failure = self._wait_until_loaded(client, path)
+            if failure:
+                raise EndpointError(f"staging server: a drill of {version.digest[:12]}: {failure}")
+            answers = [client.post(f"{path}/infer", content=body).status_code for body in bodies]
+            bodies = [body for body, status in zip(bodies, answers, strict=True) if status == 200]
+        if not bodies:
+            raise EndpointError("staging server: a drill needs a row that both versions take")
+        return bodies
 
     @cached_property
     def _ledger(self) -> SqlLedger:
@@ -199,6 +253,24 @@ class LocalStagingServer:
             return "it said nothing"
         lines = self._server_log.read_text(errors="replace").splitlines()[-5:]
         return f"its last words: {' | '.join(lines) or 'none'}"
+
+
+@contextmanager
+def _owned(folder: Path) -> Iterator[None]:
+    """Hold a lock in the folder that goes with this process; it appears there when it is held."""
+    making = folder / f"{OWNER}.making"
+    with making.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        making.rename(folder / OWNER)
+        yield
+
+
+def remove_abandoned(root: Path) -> None:
+    """Remove the folders of servers whose owner was killed: nobody holds the lock in them."""
+    for owner in root.glob(f"{PREFIX}*/{OWNER}"):
+        with contextlib.suppress(OSError), owner.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(owner.parent, ignore_errors=True)
 
 
 def measure_megabytes(folder: Path) -> float:

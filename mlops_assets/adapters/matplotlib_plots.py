@@ -1,14 +1,12 @@
-"""Pictures of drift and of a rollout, as PNG bytes."""
+"""The picture of a drift report, as PNG bytes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlops_assets.adapters.matplotlib_canvas import BLUE, GREY, RED, draw_bars, new_figure, to_png
+from mlops_assets.adapters.matplotlib_canvas import GREY, RED, draw_bars
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from mlops_assets.lifecycle.monitoring import DriftReport
 
 
@@ -22,19 +20,3 @@ def draw_drift(report: DriftReport) -> bytes:
         "effect (red: drifted)",
         f"Drift, {report.share:.0%} by importance",
     )
-
-
-def draw_rollout(weights: Sequence[int], arms: Mapping[str, tuple[int, int]]) -> bytes:
-    """The canary's share over the steps, and each arm's (requests, errors) in the last one."""
-    figure, axes = new_figure(5.5, 3.2)
-    axes.step(range(len(weights)), weights, where="post", marker="o", color=BLUE)
-    axes.set(xlabel="step", ylabel="share of requests, %", ylim=(-3, 105), title="Rollout")
-    for line, (version, (requests, errors)) in enumerate(arms.items()):
-        axes.text(
-            0.02,
-            0.9 - 0.09 * line,
-            f"{version}: {errors} of {requests} failed",
-            transform=axes.transAxes,
-            color=RED if errors else "black",
-        )
-    return to_png(figure)

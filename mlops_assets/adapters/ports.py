@@ -1,4 +1,4 @@
-"""What the project asks of the outside world, on one page.
+"""What the project asks of the outside world; of what serves and is served: ``serving_ports``.
 
 Each protocol has a real adapter (one file per brand) and a fake in ``in_memory``; one contract
 suite per protocol keeps them equal.
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from mlops_assets.lifecycle.monitoring import DriftReport
-    from mlops_assets.lifecycle.rollout.analysis import Window
     from mlops_assets.lifecycle.sources import SourceFile
-    from mlops_assets.lifecycle.staging import StagedAnswers
     from mlops_assets.lifecycle.training import ModelSignature
     from mlops_assets.lifecycle.tuning import Objective, Trial, Tuning, TuningResult
 
@@ -56,6 +54,14 @@ class TableStore(Protocol):
 
     def write(self, table: str, partitions: Mapping[str, pl.DataFrame]) -> TableVersion:
         """Replace the named partitions, at least one; a frame may have no rows, but columns."""
+
+    def write_after(
+        self, table: str, partitions: Mapping[str, pl.DataFrame], version: int | None
+    ) -> TableVersion:
+        """``write`` as the next version after the one that was read, None for the table's first.
+
+        Raises ``TableConflict`` and changes nothing when the table has another version by now.
+        """
 
     def read(
         self,
@@ -218,53 +224,6 @@ class Registry(Protocol):
 
     def set_alias(self, model: str, alias: str, version: str | None) -> None:
         """Point an alias at a version, or remove it with None. Applying it twice is harmless."""
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Where a model server answers."""
-
-    url: str
-    pid: int | None = None
-
-
-class Serving(Protocol):
-    """The process that answers predictions. It outlives whoever started it."""
-
-    def ensure_running(self) -> Endpoint:
-        """The running endpoint, started first when it is not up. Raises ``EndpointError``."""
-
-    def wait_until_ready(self, model: str, version: str, timeout: float) -> bool:
-        """Whether the version is loaded and can answer, within ``timeout`` seconds."""
-
-    def stop(self) -> bool:
-        """End the process that this adapter's state names; False when none was running."""
-
-
-class StagingServer(Protocol):
-    """A model server that serves nobody: what is measured there is what callers will see."""
-
-    def measure(
-        self, signature: ModelSignature, digest: str, rows: pl.DataFrame, samples: int
-    ) -> StagedAnswers:
-        """The answers to ``rows``, and the time the first ``samples`` of them take one by one."""
-
-
-class Staging(Protocol):
-    """Where a version is tried in the real server before anybody may decide on it."""
-
-    def open(self) -> AbstractContextManager[StagingServer]:
-        """A server of its own, started on first use and ended with the block."""
-
-
-class Telemetry(Protocol):
-    """What the endpoint logged about the requests it answered."""
-
-    def window(self, model: str, since: datetime, canary: str, baseline: str | None) -> Window:
-        """Requests and errors per arm since a moment, for one version against its baseline."""
-
-    def predictions(self, model: str) -> pl.DataFrame:
-        """Every logged prediction, one row each, oldest first."""
 
 
 class Studies(Protocol):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_assets.adapters.journal import (
     read_champion,
+    read_cut_off,
     read_rollout,
     read_rollout_history,
     read_routing,
@@ -184,7 +185,8 @@ class Demo:
         logged = self.resources["tables"].read(self.model.table("predictions"))
         self.story.counts["predictions_sent"] = self.story.replayed.sent
         self.story.counts["predictions_failed"] = self.story.replayed.failed
-        self.story.counts["predictions_logged"] = logged.height
+        answered = logged.drop_nulls("probability")  # a canary's failed attempts are logged too
+        self.story.counts["predictions_logged"] = answered.height
 
     # Its parts ------------------------------------------------------------------------------
 
@@ -228,22 +230,20 @@ class Demo:
         raise DemoError(f"the endpoint did not take up the routing {wanted}")
 
     def _note_rollout(self, version: str, requests: int) -> None:
-        states = [
-            asdict(state)
-            for state in read_rollout_history(self.resources["ledger"], MODEL, version)
-        ]
-        steps = [
-            {key: state[key] for key in ("phase", "weight", "since", "reason")} for state in states
-        ]
+        ledger, shown = self.resources["ledger"], ("phase", "weight", "since", "reason")
+        states = [asdict(state) for state in read_rollout_history(ledger, MODEL, version)]
+        steps = [{key: state[key] for key in shown} for state in states]
         last = states[-1]
-        canary = last["evidence"].get("canary", {}) if last["evidence"] else {}
+        seen = [judged.get("canary_units", 0) for judged in last["evidence"].values()]
+        cut_off = read_cut_off(ledger, MODEL, last["digest"])
         self.story.rollouts.append(
             {
                 "version": version,
                 "steps": steps,
                 "outcome": {"succeeded": "promoted", "failed": "rolled back"}[last["phase"]],
                 "requests_to_decision": requests,
-                "canary_requests_in_last_step": canary.get("requests", 0),
+                "canary_units": max(seen, default=0),
+                "cut_off": cut_off.reason if cut_off else None,
                 "reason": last["reason"],
             }
         )

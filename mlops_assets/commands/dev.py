@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from mlops_assets.adapters.ports import Serving
+from mlops_assets.adapters.serving_ports import Serving
 from mlops_assets.commands.home import prepare_home
 from mlops_assets.commands.ports import HOST, Ports, require_free_ports
 

@@ -83,6 +83,8 @@ def _version(version: Mapping[str, Any]) -> str:
 
 def _rollout(rollout: Mapping[str, Any]) -> str:
     weights = " ".join(str(s["weight"]) for s in rollout["steps"] if s["phase"] == "progressing")
+    cut_off = ", cut off by the endpoint" if rollout.get("cut_off") else ""
     return (
         f"canary {weights}  {rollout['outcome']} after {rollout['requests_to_decision']} requests"
+        f"{cut_off}"
     )

@@ -33,6 +33,7 @@ def find_complaints(spec: LifecycleSpec) -> Iterator[Complaint]:
         yield from find_source_complaints(("sources", name), source)
     yield from _entity_complaints(spec)
     yield from _feature_complaints(spec)
+    yield from _online_complaints(spec)
     yield from _choice_complaints(spec)
     yield from _candidate_complaints(spec)
 
@@ -67,6 +68,25 @@ def _feature_complaints(spec: LifecycleSpec) -> Iterator[Complaint]:
         elif name in taken:
             yield path, f"'{name}' cannot be a feature, taken are {', '.join(taken)}"
         seen.add(name)
+
+
+def _online_complaints(spec: LifecycleSpec) -> Iterator[Complaint]:
+    """Groups of features to look up; which columns there are shows when they are built."""
+    features = [*spec.features.categorical, *spec.features.numeric]
+    groups: dict[str, int] = {}
+    for index, group in enumerate(spec.features.online):
+        path: Path = ("features", "online", index)
+        for name in dict.fromkeys(name for name in group.by if group.by.count(name) > 1):
+            yield (*path, "by"), f"column '{name}' is named twice"
+        for name in sorted({spec.entities.key, spec.entities.time, spec.label} & {*group.by}):
+            yield (*path, "by"), f"'{name}' tells rows apart, or what becomes of them: no key"
+        for place, name in enumerate(group.features):
+            if name not in features:
+                yield (*path, "features", place), say_unknown("feature", name, features)
+            elif name in groups:
+                first = f"already in group {groups[name]}"
+                yield (*path, "features", place), f"feature '{name}' is {first}, give it one"
+            groups.setdefault(name, index)
 
 
 def _choice_complaints(spec: LifecycleSpec) -> Iterator[Complaint]:

@@ -1,34 +1,19 @@
-"""The jobs of a model: ingest, train, walk forward, release, monitor, roll back, approve."""
+"""The jobs of a model: what is launched, by the clock, by a sensor, or by a person."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 
-from mlops_assets.adapters.ports import Clock, Ledger, Registry
 from mlops_assets.components.assets.reproduction import reproduction_key
-from mlops_assets.components.assets.wiring import failing_when_refused, key_of
+from mlops_assets.components.assets.wiring import key_of
 from mlops_assets.components.definition import ModelDefinition
-from mlops_assets.components.stages import clearance, release
+from mlops_assets.components.intervention_jobs import build_intervention_jobs
 
 MONITORING = ("predictions", "performance", "drift_report", "retraining_decision")
 
 Job = Any
 """Dagster's unresolved asset job; it has no public name."""
-
-
-class RollBackConfig(dg.Config):
-    """``reason``: why, in words; it is kept with the promotion or the rollout."""
-
-    reason: str = "rolled back by hand"
-
-
-class ApprovalConfig(dg.Config):
-    """``version``: which, like ``v3``; ``by``: who answers for it; ``reason``: why, in words."""
-
-    version: str
-    by: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -40,8 +25,9 @@ class ModelJobs:
     walk_forward: Job
     release: Job
     monitor: Job
-    roll_back: dg.JobDefinition
-    approve: dg.JobDefinition
+    drill: Job
+    refresh: Job | None
+    by_hand: tuple[dg.JobDefinition, ...]
 
     @property
     def all(self) -> list[Job]:
@@ -51,8 +37,9 @@ class ModelJobs:
             self.walk_forward,
             self.release,
             self.monitor,
-            self.roll_back,
-            self.approve,
+            self.drill,
+            *([self.refresh] if self.refresh else []),
+            *self.by_hand,
         ]
 
 
@@ -94,8 +81,21 @@ def build_jobs(model: ModelDefinition) -> ModelJobs:
             MONITORING,
             "Collect a partition's predictions, measure performance and drift, decide.",
         ),
-        roll_back=_build_roll_back(model),
-        approve=_build_approve(model),
+        drill=_job(
+            model,
+            "drill",
+            ["rollback_drill"],
+            "Try on a server that serves nobody how long going back to the version before takes.",
+        ),
+        refresh=_job(
+            model,
+            "refresh",
+            ["online_features"],
+            "Publish the features that the endpoint looks up, as they are now.",
+        )
+        if model.spec.features.online
+        else None,
+        by_hand=build_intervention_jobs(model),
     )
 
 
@@ -104,57 +104,6 @@ def fitting_assets(model: ModelDefinition) -> list[str]:
     candidates = [f"candidate_{name}" for name in model.candidates if model.compares_candidates]
     ensemble = ["ensemble"] if model.spec.ensemble else []
     return ["training_set", *candidates, *ensemble, "trained_model", "evaluation"]
-
-
-def _build_roll_back(model: ModelDefinition) -> dg.JobDefinition:
-    """Materializes nothing: a person takes traffic away from a version."""
-
-    @dg.op(name=f"{model.name}__roll_back_release", pool=f"{model.name}__deployment")
-    def roll_back_release(
-        context: dg.OpExecutionContext,
-        config: RollBackConfig,
-        ledger: dg.ResourceParam[Ledger],
-        registry: dg.ResourceParam[Registry],
-        clock: dg.ResourceParam[Clock],
-    ) -> None:
-        with failing_when_refused():
-            done = release.roll_back(model, config.reason, ledger, registry, clock)
-        context.log.info(done)
-
-    @dg.job(
-        name=f"{model.name}__roll_back",
-        description="End the rollout in progress, or go back to the champion before.",
-        tags={"mlops_assets/model": model.name},
-    )
-    def roll_back() -> None:
-        roll_back_release()
-
-    return roll_back
-
-
-def _build_approve(model: ModelDefinition) -> dg.JobDefinition:
-    """Materializes nothing: a person lets a version that waits be released."""
-
-    @dg.op(name=f"{model.name}__approve_version", pool=f"{model.name}__deployment")
-    def approve_version(
-        context: dg.OpExecutionContext,
-        config: ApprovalConfig,
-        ledger: dg.ResourceParam[Ledger],
-        clock: dg.ResourceParam[Clock],
-    ) -> None:
-        with failing_when_refused():
-            done = clearance.approve(model, config.version, config.by, config.reason, ledger, clock)
-        context.log.info(done)
-
-    @dg.job(
-        name=f"{model.name}__approve",
-        description="Approve a registered version: with rollout.approval it waits for this.",
-        tags={"mlops_assets/model": model.name},
-    )
-    def approve() -> None:
-        approve_version()
-
-    return approve
 
 
 def _job(model: ModelDefinition, name: str, assets: Any, description: str) -> Job:

@@ -1,4 +1,4 @@
-"""The schedule of a model: ingest each partition once it has ended."""
+"""The schedules of a model: ingest each partition once it has ended, and drill going back."""
 
 import dagster as dg
 
@@ -7,9 +7,16 @@ from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.jobs import ModelJobs
 from mlops_assets.components.partitions import range_tags
 
+_DRILL_CRON = "0 5 * * 1"
+"""Of a drill whose cron is not stated: each Monday at five."""
+
 
 def build_schedules(model: ModelDefinition, jobs: ModelJobs) -> list[dg.ScheduleDefinition]:
-    """The schedule ``<model>__ingest_schedule``."""
+    """``<model>__ingest_schedule`` and ``<model>__drill_schedule``."""
+    return [_ingest(model, jobs), _drill(model, jobs)]
+
+
+def _ingest(model: ModelDefinition, jobs: ModelJobs) -> dg.ScheduleDefinition:
     spec = model.spec.schedules.ingest
 
     @dg.schedule(
@@ -35,4 +42,16 @@ def build_schedules(model: ModelDefinition, jobs: ModelJobs) -> list[dg.Schedule
             run_key=f"{model.name}/ingest/{missing[0]}/{missing[-1]}", tags=range_tags(missing)
         )
 
-    return [ingest]
+    return ingest
+
+
+def _drill(model: ModelDefinition, jobs: ModelJobs) -> dg.ScheduleDefinition:
+    spec = model.spec.schedules.drill
+    return dg.ScheduleDefinition(
+        name=f"{model.name}__drill_schedule",
+        job=jobs.drill,
+        cron_schedule=spec.cron or _DRILL_CRON,
+        execution_timezone=spec.timezone,
+        default_status=dg.DefaultScheduleStatus(spec.default_status),
+        description="Drills going back to the version before, on a server that serves nobody.",
+    )

@@ -2,7 +2,8 @@
 
 import dagster as dg
 
-from mlops_assets.adapters.ports import Clock, Ledger, Telemetry
+from mlops_assets.adapters.ports import Clock, Ledger, TableStore
+from mlops_assets.adapters.serving_ports import Telemetry
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.jobs import ModelJobs
 from mlops_assets.components.specs import SensorSpec
@@ -56,9 +57,10 @@ def _advance_rollout(model: ModelDefinition, jobs: ModelJobs) -> dg.SensorDefini
     def advance_rollout(
         ledger: dg.ResourceParam[Ledger],
         telemetry: dg.ResourceParam[Telemetry],
+        tables: dg.ResourceParam[TableStore],
         clock: dg.ResourceParam[Clock],
     ) -> Tick:
-        due = find_next_step(model, ledger, telemetry, clock)
+        due = find_next_step(model, ledger, telemetry, tables, clock)
         if not isinstance(due, NextStep):
             return dg.SkipReason(due)
         return dg.RunRequest(

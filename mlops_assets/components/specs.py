@@ -23,9 +23,15 @@ from mlops_assets.lifecycle.features import EntityPolicy
 from mlops_assets.lifecycle.gate_policies import ChampionGate, GatePolicy, SliceGate
 from mlops_assets.lifecycle.leakage import LeakagePolicy
 from mlops_assets.lifecycle.monitoring import DriftPolicy
+from mlops_assets.lifecycle.online import FeatureGroup
 from mlops_assets.lifecycle.retraining import RetrainingPolicy
-from mlops_assets.lifecycle.rollout.analysis import AnalysisPolicy
-from mlops_assets.lifecycle.rollout.strategy import RolloutPolicy
+from mlops_assets.lifecycle.rollout.policy import (
+    AnalysisPolicy,
+    OutcomePolicy,
+    PredictionPolicy,
+    RolloutPolicy,
+    ShadowPolicy,
+)
 from mlops_assets.lifecycle.sources import Column, Source
 from mlops_assets.lifecycle.splits import SplitPolicy
 from mlops_assets.lifecycle.staging import ServingPolicy
@@ -45,9 +51,12 @@ POLICIES: tuple[type, ...] = (
     EntityPolicy,
     GatePolicy,
     LeakagePolicy,
+    OutcomePolicy,
+    PredictionPolicy,
     RetrainingPolicy,
     RolloutPolicy,
     ServingPolicy,
+    ShadowPolicy,
     SliceGate,
     SplitPolicy,
     ValidationPolicy,
@@ -132,11 +141,22 @@ class SourceSpec(Section):
         return Source(name=name, **{key: getattr(self, key) for key in type(self).model_fields})
 
 
+class OnlineSpec(Section):
+    """Features that depend on a few columns of the entity, and on the moment, alone."""
+
+    by: tuple[str, ...] = Field(description="columns of build_entities, none for the moment alone")
+    features: tuple[str, ...] = Field(min_length=1)
+
+
 class FeaturesSpec(Section):
     """The columns ``build_features`` returns and the model sees, in this order."""
 
     categorical: tuple[str, ...] = ()
     numeric: tuple[str, ...] = ()
+    online: list[OnlineSpec] = Field([], description="what the endpoint looks up by itself")
+
+    def to_groups(self) -> tuple[FeatureGroup, ...]:
+        return tuple(FeatureGroup(group.by, group.features) for group in self.online)
 
     def to_features(self) -> tuple[Feature, ...]:
         categories = tuple(Feature(name, "categorical") for name in self.categorical)
@@ -225,6 +245,9 @@ class SchedulesSpec(Section):
     """The schedules of a model."""
 
     ingest: ScheduleSpec = ScheduleSpec()
+    drill: ScheduleSpec = Field(
+        ScheduleSpec(), description="of going back; without a cron each Monday at five"
+    )
 
 
 class SensorsSpec(Section):

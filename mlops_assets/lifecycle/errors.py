@@ -9,6 +9,7 @@
     ├── RequestError         a request to the model server cannot be answered as asked
     ├── ArtifactError        model files are missing, changed, or hold untrusted types
     ├── LedgerConflict       somebody else wrote the next ledger row first
+    ├── TableConflict        somebody else wrote the table's next version first
     └── EndpointError        the model server is away or did not load a version in time
 
 Each message names where, which rule, what came, and what to do.
@@ -58,6 +59,10 @@ class ArtifactError(MlopsAssetsError):
 
 class LedgerConflict(MlopsAssetsError):  # noqa: N818 - a conflict is no fault, it asks to look again
     """The next row of a ledger subject was written by somebody else first."""
+
+
+class TableConflict(MlopsAssetsError):  # noqa: N818 - as above
+    """The next version of a table was written by somebody else first."""
 
 
 class EndpointError(MlopsAssetsError):

@@ -1,54 +1,39 @@
-"""From the body of a request to a logged prediction: choosing, predicting, falling back."""
+"""From a request to a logged prediction: choosing, predicting, falling back, copying."""
 
 from __future__ import annotations
 
-import time
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
-import numpy as np
-
 from mlops_assets.lifecycle.errors import RequestError
-from mlops_assets.lifecycle.rollout.state import Target
-from mlops_assets.lifecycle.training import predict_probability
-from mlops_assets.serving.arms import falls_to_canary
+from mlops_assets.lifecycle.rollout.state import CutOff
+from mlops_assets.serving.arms import falls_to_canary, is_mirrored
+from mlops_assets.serving.asked import Asked
+from mlops_assets.serving.attempts import Attempt, Attempts, PredictionError
 from mlops_assets.serving.catalog import Catalog
+from mlops_assets.serving.guards import Guard, GuardPolicy
+from mlops_assets.serving.inputs import Inputs, Lookups
+from mlops_assets.serving.mirroring import WAITING, Mirroring
+from mlops_assets.serving.plans import Plans, Trial
 from mlops_assets.serving.prediction_log import LogLine, PredictionLog, utc_now
-from mlops_assets.serving.protocol import (
-    InferRequest,
-    InferResponse,
-    decode_request,
-    probabilities,
-)
-from mlops_assets.serving.routes import Route
+from mlops_assets.serving.protocol import InferRequest, InferResponse
 from mlops_assets.serving.rows import Rows, read_rows
 from mlops_assets.serving.versions import Version
 
-MAX_REASON_LENGTH = 300
+DEADLINE = 2.0
+"""Seconds a version on trial has for an answer, before the primary gives one in its place."""
 
-
-class PredictionError(Exception):
-    """A version raised while it predicted, or its answer was not a probability."""
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One version about to answer one request."""
-
-    model: str
-    request_id: str
-    received_at: str
-    rows: Rows
-    version: Version
-    target: Target | None
-    routed: bool = True
-    fallback: bool = False
+logger = logging.getLogger(__name__)
 
 
 class Answering:
-    """Answers inference requests; ``infer`` blocks and may be called from several threads."""
+    """Answers inference requests; belongs to one event loop.
+
+    ``deadline``: seconds that a canary, a shadow or a version called by name may take.
+    ``observe`` hears of every line of the log. ``cut_offs`` counts the versions cut off here.
+    """
 
     def __init__(
         self,
@@ -57,123 +42,155 @@ class Answering:
         *,
         max_rows: int,
         now: Callable[[], datetime] = utc_now,
+        deadline: float = DEADLINE,
+        lookups: Lookups | None = None,
+        observe: Callable[[LogLine], None] | None = None,
+        guard: GuardPolicy | None = None,
+        max_copies: int = WAITING,
     ) -> None:
+        self.cut_offs = 0
         self._catalog = catalog
         self._log = log
         self._max_rows = max_rows
         self._now = now
+        self._lookups = lookups
+        self._plans = Plans(catalog, lookups)
+        self._guard = Guard(guard)
+        self._attempts = Attempts(log, observe, deadline)
+        self._mirroring = Mirroring(self._answer_copy, capacity=max_copies)
 
-    def infer(self, model: str, version: str | None, body: bytes) -> InferResponse:
-        """The answer to ``body``, by the routing or by the named version.
+    @property
+    def dropped_copies(self) -> int:
+        """Copies for shadows that found no room, or whose version was cut off meanwhile."""
+        return self._mirroring.dropped
+
+    @property
+    def lost_lines(self) -> int:
+        """Lines that are missing in the prediction log."""
+        return self._log.lost
+
+    async def close(self, seconds: float = 1.0) -> None:
+        """Go on with the copies that wait, for so long at most."""
+        await self._mirroring.close(seconds)
+
+    async def infer(self, model: str, version: str | None, request: InferRequest) -> InferResponse:
+        """The answer to ``request``, by the routing or by the named version.
 
         Raises ``RequestError`` with the status to answer with; what is returned is in the log.
         """
-        received = self._now().astimezone(UTC).isoformat(timespec="microseconds")
-        route = self._catalog.route(model)
+        plan = self._plans.find(model, version)
+        asked = self._read(model, request, plan.inputs)
         if version:
-            return self._ask(model, version, route, body, received)
-        return self._ask_routed(model, route, body, received)
+            return await self._answer(asked, asked.attempt(plan.version, plan.arm, None))
+        trial = plan.trial
+        if trial and falls_to_canary(model, trial.target, asked.unit):
+            return await self._answer_by_canary(asked, plan.version, trial)
+        attempt = asked.attempt(plan.version, "primary", trial, routed=True)
+        response = await self._answer(asked, attempt)
+        if trial and is_mirrored(model, trial.target, asked.unit):
+            self._mirroring.offer(asked.attempt(trial.version, "shadow", trial))
+        return response
 
-    def _ask(
-        self, model: str, name: str, route: Route, body: bytes, received: str
+    def cut_off(self, model: str, version: str, reason: str, by: str) -> CutOff:
+        """Give a version no more requests or copies from now on, because somebody says so.
+
+        Raises ``RequestError``: 404 for what does not exist, 409 for the primary, in whose place
+        nobody could answer.
+        """
+        route = self._catalog.route(model)
+        digest = self._catalog.find_digest(route, version)
+        if route.served.primary and route.served.primary.digest == digest:
+            raise RequestError(
+                f"{model} {version} answers by default and cannot be cut off; roll back to "
+                "another version instead",
+                status=409,
+            )
+        return self._cut_off(model, CutOff(version, digest, reason, by))
+
+    async def _answer_by_canary(
+        self, asked: Asked, primary: Version, trial: Trial
     ) -> InferResponse:
-        """The named version answers, whatever its weight."""
-        version = self._catalog.version(route, name)
-        request = decode_request(body)
-        rows = read_rows(request.inputs, [version.signature], self._max_rows)
-        identity = _request_id(request)
-        target = route.target(name)
-        return self._answer(Attempt(model, identity, received, rows, version, target, routed=False))
-
-    def _ask_routed(self, model: str, route: Route, body: bytes, received: str) -> InferResponse:
-        """The arm that the routing gives answers; the primary for a canary that fails."""
-        target, primary = self._catalog.primary(route)
-        aside, canary = route.served.canary, None
-        if aside and aside.weight:
-            canary = route.versions[aside.digest]
-        request = decode_request(body)
-        signatures = [version.signature for version in (primary, canary) if version]
-        rows = read_rows(request.inputs, signatures, self._max_rows)
-        attempt = Attempt(model, _request_id(request), received, rows, primary, target)
-        unit = rows.entity[0] if rows.entity else None
-        if aside and canary and falls_to_canary(model, aside, unit or attempt.request_id):
-            try:
-                return self._predict(replace(attempt, version=canary, target=aside))
-            except PredictionError:  # in the log as the canary's error, and no caller's concern
-                attempt = replace(attempt, routed=False, fallback=True)
-        return self._answer(attempt)
-
-    def _answer(self, attempt: Attempt) -> InferResponse:
+        """The canary answers, or the primary at once when it fails."""
+        attempt = asked.attempt(trial.version, "canary", trial, routed=True)
         try:
-            return self._predict(attempt)
+            return asked.respond(attempt, await self._try(attempt))
+        except PredictionError:  # in the log as the canary's error, and no caller's concern
+            instead = asked.attempt(primary, "primary", trial)
+            return await self._answer(asked, instead, fallback=True)
+
+    async def _answer(
+        self, asked: Asked, attempt: Attempt, *, fallback: bool = False
+    ) -> InferResponse:
+        """The answer of the one version that can give it. A primary is waited for."""
+        try:
+            probability = await self._make(attempt, patient=attempt.arm == "primary")
         except PredictionError as error:
             raise RequestError(
                 f"{attempt.model} {attempt.version.name} could not predict these rows; the "
                 f"prediction log has the reason under request {attempt.request_id}",
                 status=500,
             ) from error
+        return asked.respond(attempt, probability, fallback=fallback)
 
-    def _predict(self, attempt: Attempt) -> InferResponse:
-        """One attempt, logged whether it comes off or raises ``PredictionError``."""
-        began = time.perf_counter()
+    async def _answer_copy(self, attempt: Attempt) -> None:
+        """A shadow answers for the log alone, unless it was cut off while the copy waited."""
+        if self._catalog.find_cut_off(attempt.model, attempt.version.digest):
+            self._mirroring.dropped += 1
+            return
         try:
-            probability = predict(attempt.version, attempt.rows)
-        except Exception as error:  # an estimator may raise anything
-            reason = f"{type(error).__name__}: {error}"[:MAX_REASON_LENGTH]
-            self._write(_line(attempt, began, None, reason))
-            raise PredictionError(reason) from error
-        self._write(_line(attempt, began, probability, None))
-        return _response(attempt, probability)
+            await self._try(attempt)
+        except PredictionError as error:
+            logger.debug("shadow %s: %s", attempt.version.name, error)
+        except RequestError as error:  # not logged: lost, and counted as such
+            logger.debug("shadow %s: %s", attempt.version.name, error)
 
-    def _write(self, line: LogLine) -> None:
+    async def _try(self, attempt: Attempt) -> list[float]:
+        """The attempt of a version on trial: it counts for its guard, and has a deadline."""
         try:
-            self._log.write(line)
+            probability = await self._make(attempt, patient=False)
+        except PredictionError as error:
+            self._record(attempt, str(error))
+            raise
+        self._record(attempt, None)
+        return probability
+
+    async def _make(self, attempt: Attempt, *, patient: bool) -> list[float]:
+        try:
+            return await self._attempts.make(attempt, patient=patient)
         except OSError as error:
-            reason = f"the prediction is not acknowledged, it could not be logged: {error.strerror}"
+            why = error.strerror or error
+            reason = f"the prediction is not acknowledged, it could not be logged: {why}"
             raise RequestError(reason, status=503) from error
 
+    def _record(self, attempt: Attempt, failure: str | None) -> None:
+        """Count the attempt, and cut the version off once it has failed too often."""
+        version = attempt.version
+        verdict = self._guard.record(attempt.model, version.digest, answered=failure is None)
+        if verdict:
+            reason = f"{verdict}, the last one with {failure}"
+            self._cut_off(attempt.model, CutOff(version.name, version.digest, reason))
 
-def predict(version: Version, rows: Rows) -> list[float]:
-    """One finite probability per row. Raises whatever the estimator does, or ``ValueError``."""
-    probability = predict_probability(version.estimator, rows.frame, version.signature.features)
-    if probability.shape != (rows.frame.height,) or not np.isfinite(probability).all():
-        raise ValueError("the version did not answer one finite probability per row")
-    plain: list[float] = probability.astype(float).tolist()
-    return plain
+    def _cut_off(self, model: str, cut_off: CutOff) -> CutOff:
+        if self._catalog.cut_off(model, cut_off):
+            self.cut_offs += 1
+        return self._catalog.find_cut_off(model, cut_off.digest) or cut_off
 
+    def _read(self, model: str, request: InferRequest, inputs: Inputs) -> Asked:
+        """The request as rows, with the features that it left to be looked up."""
+        received = self._now().astimezone(UTC).isoformat(timespec="microseconds")
+        rows = read_rows(request.inputs, inputs, self._max_rows)
+        as_of = self._look_up(model, rows, inputs)
+        identity = uuid4().hex if request.id is None else request.id
+        unit = rows.entity[0] if rows.entity else None
+        return Asked(model, identity, received, rows, unit or identity, as_of)
 
-def _request_id(request: InferRequest) -> str:
-    return uuid4().hex if request.id is None else request.id
-
-
-def _response(attempt: Attempt, probability: list[float]) -> InferResponse:
-    arm = {"arm": attempt.target.arm} if attempt.target else {}
-    return InferResponse(
-        attempt.model,
-        attempt.version.name,
-        attempt.request_id,
-        {**arm, **({"fallback": True} if attempt.fallback else {})},
-        probabilities(probability),
-    )
-
-
-def _line(
-    attempt: Attempt, began: float, probability: list[float] | None, reason: str | None
-) -> LogLine:
-    rows, names = attempt.rows, attempt.version.signature.names
-    return LogLine(
-        request_id=attempt.request_id,
-        model=attempt.model,
-        version=attempt.version.name,
-        digest=attempt.version.digest,
-        arm=attempt.target.arm if attempt.target else None,
-        routed=attempt.routed,
-        status="error" if probability is None else "ok",
-        reason=reason,
-        received_at=attempt.received_at,
-        milliseconds=round((time.perf_counter() - began) * 1000, 3),
-        entity=rows.entity,
-        time=rows.time,
-        features={name: rows.frame[name].to_list() for name in names if name in rows.frame},
-        probability=probability,
-    )
+    def _look_up(self, model: str, rows: Rows, inputs: Inputs) -> str | None:
+        """Add the features that were left out; as of when they are, None when none were."""
+        if self._lookups is None or rows.columns.keys() >= inputs.optional:
+            return None
+        try:
+            return self._lookups.fill(model, rows.columns, rows.height)
+        except RequestError:
+            if rows.columns.keys() >= set(inputs.names):
+                return None  # what answers by default is all there: what else a canary takes is not
+            raise

@@ -12,6 +12,18 @@ def falls_to_canary(model: str, canary: Target, unit: str) -> bool:
 
     The same unit falls the same way throughout a step, and a growing weight only adds units.
     """
-    seed = f"{model}/{canary.digest}/{unit}".encode()
-    share = int.from_bytes(sha256(seed).digest()[:8], "big") / 2**64 * 100
-    return share < canary.weight
+    return canary.weight > 0 and _share(f"{model}/{canary.digest}/{unit}") < canary.weight
+
+
+def is_mirrored(model: str, shadow: Target, unit: str) -> bool:
+    """Whether a request for ``unit`` is copied to the shadow, sticky in the same way.
+
+    Drawn apart from the arms: of the units that the primary answers, the percent stated is copied.
+    """
+    return shadow.mirror > 0 and _share(f"{model}/{shadow.digest}/mirror/{unit}") < shadow.mirror
+
+
+def _share(seed: str) -> float:
+    """A number from 0 up to 100, the same for the same seed."""
+    digest = sha256(seed.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64 * 100

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -11,6 +11,8 @@ from mlops_assets.lifecycle.training import Feature, ModelSignature
 
 OUTPUT = "probability"
 MAX_ID_LENGTH = 200
+
+Decoded = TypeVar("Decoded")
 
 
 class InputTensor(msgspec.Struct, forbid_unknown_fields=True):
@@ -59,22 +61,55 @@ class InferResponse(msgspec.Struct):
 
 
 _DECODER = msgspec.json.Decoder(InferRequest)
+_ENCODER = msgspec.json.Encoder()
 
 
 def decode_request(body: bytes) -> InferRequest:
     """The request in ``body``. Raises ``RequestError`` (400) saying what is wrong with it."""
+    request = decode_json(_DECODER, body, "a v2 inference request")
+    if b"binary_data_size" in body:
+        _refuse_binary_sizes(request.inputs)
+    if request.outputs:
+        check_outputs(request.outputs)
+    return request
+
+
+def decode_json(decoder: msgspec.json.Decoder[Decoded], body: bytes, meant: str) -> Decoded:
+    """What ``body`` holds. Raises ``RequestError`` (400) saying where it is not what is meant."""
     try:
-        request = _DECODER.decode(body)
+        return decoder.decode(body)
     except RecursionError as error:
         raise RequestError("request: the JSON is nested too deeply") from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise RequestError(f"request: not a v2 inference request: {error}") from error
-    for output in request.outputs:
+        raise RequestError(f"request: not {meant}: {error}") from error
+
+
+def encode(answer: Any) -> bytes:
+    """An answer as JSON."""
+    return _ENCODER.encode(answer)
+
+
+def check_outputs(outputs: list[RequestedOutput]) -> None:
+    """Raise ``RequestError`` (400) for an output that does not exist, or is asked for twice."""
+    for output in outputs:
         if output.name != OUTPUT:
             raise RequestError(
                 f"request: output {quote(output.name)} does not exist; the one output is '{OUTPUT}'"
             )
-    return request
+    if len(outputs) > 1:
+        raise RequestError(
+            f"request: output '{OUTPUT}' is asked for {len(outputs)} times, not once"
+        )
+
+
+def _refuse_binary_sizes(inputs: list[InputTensor]) -> None:
+    """A tensor that says it is binary, in a body that says it is JSON alone, is half a request."""
+    for tensor in inputs:
+        if "binary_data_size" in tensor.parameters:
+            raise RequestError(
+                f"request: input {quote(tensor.name)} has binary_data_size, but the header "
+                "Inference-Header-Content-Length is missing; send the length of the JSON in it"
+            )
 
 
 def probabilities(data: list[float]) -> list[OutputTensor]:
@@ -82,16 +117,21 @@ def probabilities(data: list[float]) -> list[OutputTensor]:
     return [OutputTensor(OUTPUT, "FP64", [len(data)], data)]
 
 
+def input_types(signature: ModelSignature) -> dict[str, str]:
+    """The datatype of every input: the features in order, then what identifies a row."""
+    types = {feature.name: datatype(feature) for feature in signature.features}
+    for name in (signature.entity_key, signature.time):
+        types.setdefault(name, "BYTES")
+    return types
+
+
 def describe_model(model: str, versions: list[str], signature: ModelSignature) -> dict[str, Any]:
     """The metadata of a model: what to send and what comes back."""
-    identity = (signature.entity_key, signature.time)
-    inputs = [_tensor(feature.name, datatype(feature)) for feature in signature.features]
-    inputs += [_tensor(name, "BYTES") for name in identity if name not in signature.names]
     return {
         "name": model,
         "versions": versions,
         "platform": "sklearn",
-        "inputs": inputs,
+        "inputs": [_tensor(name, kind) for name, kind in input_types(signature).items()],
         "outputs": [_tensor(OUTPUT, "FP64")],
     }
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
+from math import isfinite
 from typing import Any
 
 import msgspec
-import polars as pl
 
 from mlops_assets.lifecycle.errors import RequestError, did_you_mean
-from mlops_assets.lifecycle.training import ModelSignature
+from mlops_assets.serving.inputs import InputKind, Inputs
 from mlops_assets.serving.protocol import InputTensor, quote
 
 FLOATS = ("FP64", "FP32", "FP16")
@@ -22,53 +23,117 @@ INTEGERS = {
 }
 NUMERIC = (*FLOATS, *INTEGERS, "BOOL")
 TEXT = ("BYTES",)
+EXACT = 2**53
+"""Integers up to here are a double each; beyond it, what a datatype allows is looked at."""
+
+_TEXTS = list[str | None]
+_FLAGS = list[bool | None]
+_WHOLE = list[int | None]
+_NUMBERS = list[float | None]
+_FLOAT = {float}
+_NUMBER_TYPES = frozenset({float, int, type(None)})
+_TEXT_TYPES = frozenset({str, type(None)})
 
 
-@dataclass(frozen=True)
+Column = list[float | str | None]
+
+
+@dataclass(slots=True)
 class Rows:
     """The rows of one request.
 
-    ``frame`` has a column per input that is a feature (Float64 or String, null when missing);
-    ``entity`` and ``time`` (ISO 8601 in UTC) identify each row when the caller sent them.
+    ``columns`` holds a list per input that is a feature, or is looked up by: floats or texts,
+    None when missing. ``entity`` and ``time`` (ISO 8601 in UTC) identify each row when the caller
+    sent them.
     """
 
-    frame: pl.DataFrame
-    entity: list[str | None] | None
-    time: list[str | None] | None
+    columns: dict[str, Column]
+    height: int
+    entity: list[str | None] | None = None
+    time: list[str | None] | None = None
 
 
-def read_rows(
-    inputs: Sequence[InputTensor], signatures: Sequence[ModelSignature], max_rows: int
-) -> Rows:
-    """The rows in ``inputs``.
+def read_rows(tensors: Sequence[InputTensor], inputs: Inputs, max_rows: int) -> Rows:
+    """The rows in ``tensors``.
 
-    The features of the first signature have to be there; those of the others may be, so that
-    callers can send what a canary needs before it is the model they talk to. Raises
-    ``RequestError`` naming the input, what came and what is expected.
+    Raises ``RequestError`` naming the input, what came and what is expected.
     """
-    contract = signatures[0]
-    kinds = _kinds(signatures)
-    _check_names([tensor.name for tensor in inputs], contract.names, list(kinds))
-    height = _height(inputs, max_rows)
-    columns = {tensor.name: _values(tensor, kinds[tensor.name], height) for tensor in inputs}
-    features = {feature.name for signature in signatures for feature in signature.features}
-    schema = {
-        name: pl.Float64 if kinds[name] == "numeric" else pl.String
-        for name in columns
-        if name in features
-    }
-    time = columns.get(contract.time) if kinds[contract.time] == "time" else None
-    entity = columns.get(contract.entity_key) if kinds[contract.entity_key] != "numeric" else None
-    return Rows(pl.DataFrame({name: columns[name] for name in schema}, schema), entity, time)
+    read = _read_plain(tensors, inputs, max_rows)
+    if read is None:  # something is unusual: look at everything, in the order errors are told
+        read = _read_closely(tensors, inputs, max_rows)
+    columns, height = read
+    entity: Any = columns.get(inputs.entity_key) if inputs.entity_key else None
+    time: Any = columns.get(inputs.time) if inputs.time else None
+    if inputs.features.issuperset(columns):
+        return Rows(columns, height, entity, time)
+    features = {name: column for name, column in columns.items() if name in inputs.features}
+    return Rows(features, height, entity, time)
 
 
-def _kinds(signatures: Sequence[ModelSignature]) -> dict[str, str]:
-    """Every input that may come, with its kind; the first signature has the last word."""
-    kinds: dict[str, str] = {}
-    for signature in reversed(signatures):
-        kinds |= {signature.entity_key: "categorical", signature.time: "time"}
-        kinds |= {feature.name: feature.kind for feature in signature.features}
-    return kinds
+def _read_plain(
+    tensors: Sequence[InputTensor], inputs: Inputs, max_rows: int
+) -> tuple[dict[str, Column], int] | None:
+    """The columns of a sound request as most callers write it, None for any other request."""
+    if not tensors or len(tensors[0].shape) != 1 or not 1 <= tensors[0].shape[0] <= max_rows:
+        return None
+    shape, kinds = tensors[0].shape, inputs.kinds
+    height = shape[0]
+    columns: dict[str, Column] = {}
+    for tensor in tensors:
+        name, data, kind = tensor.name, tensor.data, kinds.get(tensor.name)
+        if tensor.shape != shape or len(data) != height:
+            return None
+        column: Column | None = None
+        if kind == "numeric":
+            if tensor.datatype == "FP64":
+                first = data[0]
+                is_one = height == 1 and type(first) is float and isfinite(first)
+                column = data if is_one else _plain_numbers(data)
+        elif tensor.datatype == "BYTES":
+            is_one = height == 1 and kind == "categorical" and type(data[0]) is str
+            column = data if is_one else _plain_texts(data, kind)
+        if column is None:
+            return None
+        columns[name] = column
+    whole = len(columns) == len(tensors) and columns.keys() >= inputs.required
+    return (columns, height) if whole else None
+
+
+def _plain_numbers(data: list[Any]) -> Column | None:
+    """The numbers as floats, None unless all are finite floats, small integers or missing."""
+    types = set(map(type, data))
+    if types == _FLOAT:  # a sum is finite only when all of its terms are
+        return data if isfinite(sum(data)) else None
+    if not types <= _NUMBER_TYPES:
+        return None
+    numbers: Column = []
+    for value in data:
+        if value is not None and not -EXACT <= value <= EXACT:
+            return None
+        numbers.append(value if value is None else float(value))
+    return numbers
+
+
+def _plain_texts(data: list[Any], kind: str | None) -> Column | None:
+    """The texts, or moments in UTC; None when something else is among them."""
+    if kind is None or not _TEXT_TYPES.issuperset(map(type, data)):
+        return None
+    if kind != "time":
+        return data
+    try:
+        return [None if text is None else _moment(text) for text in data]
+    except ValueError:
+        return None  # the close look says what is wrong with it
+
+
+def _read_closely(
+    tensors: Sequence[InputTensor], inputs: Inputs, max_rows: int
+) -> tuple[dict[str, Column], int]:
+    """The columns of any sound request; raises ``RequestError`` for the first thing wrong."""
+    required = [name for name in inputs.names if name in inputs.required]
+    _check_names([tensor.name for tensor in tensors], required, list(inputs.kinds))
+    height = _height(tensors, max_rows)
+    return {t.name: _values(t, inputs.kinds[t.name], height) for t in tensors}, height
 
 
 def _check_names(sent: list[str], required: list[str], allowed: list[str]) -> None:
@@ -106,9 +171,9 @@ def _height(inputs: Sequence[InputTensor], max_rows: int) -> int:
     return height
 
 
-def _values(tensor: InputTensor, kind: str, height: int) -> list[Any]:
+def _values(tensor: InputTensor, kind: InputKind, height: int) -> Column:
     """The values of one input, flat, as ``float | None``, ``str | None`` or ISO times."""
-    name, allowed = tensor.name, NUMERIC if kind == "numeric" else TEXT
+    name, allowed = tensor.name, _datatypes(kind)
     if tensor.datatype not in allowed:
         raise RequestError(
             f"input '{name}' has datatype {quote(tensor.datatype)}, "
@@ -122,34 +187,51 @@ def _values(tensor: InputTensor, kind: str, height: int) -> list[Any]:
             f"input '{name}' has {len(data)} values for shape {tensor.shape}, expected {height}"
         )
     try:
-        return _typed(data, tensor.datatype) if kind != "time" else _times(data)
+        return _times(data) if kind == "time" else _typed(data, tensor.datatype)
     except ValueError as error:
         raise RequestError(
             f"input '{name}' ({kind}, {tensor.datatype}) holds a wrong value: {error}"
         ) from error
 
 
-def _typed(data: list[Any], datatype: str) -> list[Any]:
+def _datatypes(kind: InputKind) -> tuple[str, ...]:
+    """What an input of that kind may be sent as, the recommended one first."""
+    if kind == "key":
+        return (*TEXT, *NUMERIC)
+    return NUMERIC if kind == "numeric" else TEXT
+
+
+def _typed(data: list[Any], datatype: str) -> Column:
     """The values as one type; raises ``ValueError`` naming the first that does not fit."""
     if datatype in TEXT:
-        return msgspec.convert(data, list[str | None])
+        return list(msgspec.convert(data, _TEXTS))
     if datatype == "BOOL":
-        flags = msgspec.convert(data, list[bool | None])
+        flags = msgspec.convert(data, _FLAGS)
         return [None if flag is None else float(flag) for flag in flags]
     if datatype in INTEGERS:
         low, high = INTEGERS[datatype]
-        for number in msgspec.convert(data, list[int | None]):
+        for number in msgspec.convert(data, _WHOLE):
             if number is not None and not low <= number <= high:
                 raise ValueError(f"an integer outside {low} to {high}")
-    return msgspec.convert(data, list[float | None])
+    return [_number(value) for value in msgspec.convert(data, _NUMBERS)]
 
 
-def _times(data: list[Any]) -> list[str | None]:
+def _number(value: float | None) -> float | None:
+    """A number a model can take; binary tensors have no null and write NaN for a missing one."""
+    if value is None or value != value:  # noqa: PLR0124 - NaN alone differs from itself
+        return None
+    if not isfinite(value):
+        raise ValueError("an infinite number")
+    return value
+
+
+def _times(data: list[Any]) -> Column:
     """Moments as ISO 8601 in UTC; a moment without an offset is taken as UTC."""
-    texts = msgspec.convert(data, list[str | None])
+    texts = msgspec.convert(data, _TEXTS)
     return [None if text is None else _moment(text) for text in texts]
 
 
+@lru_cache(maxsize=1024)
 def _moment(text: str) -> str:
     try:
         moment = datetime.fromisoformat(text)

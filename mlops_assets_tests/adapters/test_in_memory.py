@@ -16,7 +16,7 @@ from mlops_assets.adapters.in_memory import (
 from mlops_assets.adapters.jsonl_telemetry import JsonlTelemetry
 from mlops_assets.adapters.system_clock import SystemClock
 from mlops_assets.lifecycle.monitoring import DriftReport
-from mlops_assets.lifecycle.rollout.analysis import Arm, Window
+from mlops_assets.lifecycle.rollout.window import Arm, Window
 from mlops_assets.lifecycle.verdicts import Verdict
 
 AT = datetime(2013, 6, 1, tzinfo=UTC)
@@ -55,12 +55,9 @@ def test_a_server_stops_once():
     assert not serving.stop()
 
 
-@pytest.mark.parametrize("baseline", ["v1", None])
-def test_without_a_log_fake_and_real_see_the_same_empty_window(tmp_path, baseline):
-    fake, real = InMemoryTelemetry(), JsonlTelemetry(tmp_path)
-    seen = fake.window("model", AT, "v2", baseline)
-    assert seen == real.window("model", AT, "v2", baseline)
-    assert seen.canary == Arm("v2", 0, 0)
+def test_without_a_log_fake_and_real_see_no_window(tmp_path):
+    for telemetry in (InMemoryTelemetry(), JsonlTelemetry(tmp_path)):
+        assert telemetry.windows("model", "v2", AT) == ()
 
 
 def test_without_a_log_fake_and_real_have_the_same_empty_table(tmp_path):
@@ -69,13 +66,13 @@ def test_without_a_log_fake_and_real_have_the_same_empty_table(tmp_path):
     assert fake.is_empty()
 
 
-def test_a_window_that_was_given_is_seen_for_its_model_and_canary():
-    window = Window(Arm("v2", 10, 1), Arm("v1", 90, 0))
+def test_windows_that_were_given_are_seen_for_their_model_and_canary():
+    windows = (Window(10, Arm("v2", 10, 10), Arm("v1", 90, 90)),)
     telemetry = InMemoryTelemetry()
-    telemetry.windows["model", "v2"] = window
-    assert telemetry.window("model", AT, "v2", "v1") == window
-    assert telemetry.window("model", AT, "v3", "v1").canary.requests == 0
-    assert telemetry.window("other", AT, "v2", "v1").canary.requests == 0
+    telemetry.seen["model", "v2"] = windows
+    assert telemetry.windows("model", "v2", AT) == windows
+    assert telemetry.windows("model", "v3", AT) == ()
+    assert telemetry.windows("other", "v2", AT) == ()
 
 
 def test_predictions_that_were_given_are_seen_oldest_first():

@@ -12,24 +12,35 @@ import pytest
 from mlops_assets.adapters.in_memory import InMemoryLedger
 from mlops_assets.adapters.journal import (
     find_live_override,
+    find_previous_champion,
     may_serve,
     read_champion,
+    read_cut_off,
+    read_drills,
+    read_intervention,
+    read_interventions,
     read_override,
     read_rollout,
     read_routing,
     write_champion,
+    write_cut_off,
+    write_drill,
     write_once,
     write_rollout,
 )
 from mlops_assets.adapters.sql_ledger import SqlLedger
 from mlops_assets.lifecycle.clearance import Override
 from mlops_assets.lifecycle.errors import LedgerConflict
-from mlops_assets.lifecycle.rollout.state import Champion, RolloutState, Routing, Target
+from mlops_assets.lifecycle.rollout.drill import RollbackDrill
+from mlops_assets.lifecycle.rollout.intervention import Intervention
+from mlops_assets.lifecycle.rollout.state import Champion, CutOff, RolloutState, Routing, Target
 
 AT = datetime(2013, 6, 1, tzinfo=UTC)
 LATER = AT + timedelta(days=1)
 V1 = Champion("v1", "digest 1", "2013-W10", "first")
 V2 = Champion("v2", "digest 2", "2013-W11", "better")
+V3 = Champion("v3", "digest 3", "2013-W12", "better still")
+TOLD = Intervention("launch 1", "pause", "v2", "the desk", "odd answers", "held at 20 %")
 CANARY = RolloutState(
     version="v2",
     digest="digest 2",
@@ -218,6 +229,88 @@ def test_given_the_promotion_was_written_and_the_rollout_not_then_the_champion_a
     write_rollout(ledger, "model", CANARY, AT)
     write_champion(ledger, "model", V2, AT)
     assert read_routing(ledger, "model").targets == (Target("v2", "digest 2", 100, "primary"),)
+
+
+@pytest.mark.parametrize(
+    ("served", "previous"),
+    [
+        ([], None),
+        ([V1], None),
+        ([V1, V2], V1),
+        ([V1, V2, V3], V2),
+        ([V1, V2, V1], None),
+        ([V1, V2, V3, V2], V1),
+        ([V1, V2, V1, V3], V1),
+    ],
+)
+def test_the_champion_before_is_what_served_before_this_one_first_did(ledger, served, previous):
+    for champion in served:
+        write_champion(ledger, "model", champion, AT)
+    assert find_previous_champion(ledger, "model") == previous
+
+
+def test_a_version_that_was_cut_off_gets_nothing_until_its_rollout_ends(ledger):
+    write_champion(ledger, "model", V1, AT)
+    write_rollout(ledger, "model", replace(CANARY, mirror=100), AT)
+    cut = CutOff("v2", "digest 2", "it raised 5 times in a row")
+    for at in (AT, LATER):
+        write_cut_off(ledger, "model", cut, at)
+    assert len(ledger.history("cut_off", "model")) == 1
+    assert read_cut_off(ledger, "model", "digest 2") == cut
+    assert read_cut_off(ledger, "model", "digest 1") is None
+    assert read_cut_off(ledger, "other", "digest 2") is None
+    assert read_routing(ledger, "model").targets == (
+        Target("v1", "digest 1", 100, "primary"),
+        Target("v2", "digest 2", 0, "canary", 0),
+    )
+
+
+class TestInterventions:
+    def test_one_comes_back_as_it_was_written_with_the_state_it_came_with(self, ledger):
+        write_rollout(ledger, "model", CANARY, AT)
+        held = replace(CANARY, paused=True)
+        write_rollout(ledger, "model", held, LATER, told=TOLD)
+        assert read_rollout(ledger, "model") == held
+        assert read_intervention(ledger, "model", "launch 1") == TOLD
+        assert read_interventions(ledger, "model") == [(LATER, TOLD)]
+        assert read_intervention(ledger, "model", "launch 2") is None
+        assert read_interventions(ledger, "other") == []
+
+    def test_given_the_request_was_done_then_neither_it_nor_a_state_is_written(self, ledger):
+        write_rollout(ledger, "model", CANARY, AT, told=TOLD)
+        with pytest.raises(LedgerConflict):
+            write_rollout(ledger, "model", replace(CANARY, weight=0), AT, told=TOLD)
+        with pytest.raises(LedgerConflict):
+            write_champion(ledger, "model", V1, AT, told=TOLD)
+        assert read_rollout(ledger, "model") == CANARY
+        assert read_champion(ledger, "model") is None
+
+    def test_given_the_state_was_moved_then_the_intervention_is_not_written_either(self, ledger):
+        write_rollout(ledger, "model", CANARY, AT)
+        with pytest.raises(LedgerConflict):
+            write_rollout(ledger, "model", replace(CANARY, weight=0), AT, after=0, told=TOLD)
+        with pytest.raises(LedgerConflict):
+            write_champion(ledger, "model", V1, AT, after=1, told=TOLD)
+        assert read_interventions(ledger, "model") == []
+
+    def test_it_comes_with_a_promotion_too(self, ledger):
+        write_champion(ledger, "model", V1, AT, told=TOLD)
+        assert read_champion(ledger, "model") == V1
+        assert read_intervention(ledger, "model", "launch 1") == TOLD
+
+    @pytest.mark.parametrize(
+        ("by", "said"), [("the desk", "the desk: odd answers"), ("", "odd answers")]
+    )
+    def test_it_is_said_in_one_line(self, by, said):
+        assert replace(TOLD, by=by).describe() == said
+
+
+def test_each_drill_is_kept_also_where_it_measured_the_same(ledger):
+    drill = RollbackDrill(0.25, 100, 0)
+    for at in (AT, LATER):
+        write_drill(ledger, "model", "v2", "v1", drill, at)
+    assert read_drills(ledger, "model") == [(AT, "v2", "v1", drill), (LATER, "v2", "v1", drill)]
+    assert read_drills(ledger, "other") == []
 
 
 def test_without_a_champion_a_rollout_is_loaded_and_answers_nothing(ledger):

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,7 +22,7 @@ import polars as pl
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from mlops_assets.adapters import local_serving
+from mlops_assets.adapters import local_serving, server_processes
 from mlops_assets.adapters.journal import write_once, write_rollout
 from mlops_assets.adapters.local_serving import LocalServing, absolute_url
 from mlops_assets.adapters.skops_models import FolderModelFiles
@@ -36,30 +37,41 @@ ENOUGH = 60.0
 
 @pytest.fixture
 def serving(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     serving = LocalServing(
         ledger_url=f"sqlite:///{tmp_path}/ledger.db",
         models=tmp_path / "models",
         log=tmp_path / "log",
         state=tmp_path / "state",
-        port=port,
+        port=free_port(),
+        spare=False,
     )
     yield serving
     serving.stop()
 
 
-def recorded(serving):
-    return json.loads((serving.state / "server.json").read_text())["pid"]
+def recorded(serving, role="pid"):
+    return json.loads((serving.state / "server.json").read_text())[role]
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + ENOUGH
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def is_running(pid):
+    """Whether it is there and no zombie: who started it may not have looked yet."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
         return False
-    return True
 
 
 def test_the_server_is_started_once_and_found_again(serving):
@@ -87,15 +99,17 @@ print(LocalServing(ledger_url={serving.ledger_url!r}, models=Path({str(serving.m
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     pid = int(done.stdout)
     assert serving.ensure_running().pid == pid
-    assert os.getsid(pid) == pid
+    assert os.getsid(pid) == recorded(serving, "supervisor")
     assert serving.stop()
     assert serving.stop() is False
 
 
 def test_a_stopped_server_is_gone_and_can_be_started_again(serving):
     pid = serving.ensure_running().pid
+    supervisor = recorded(serving, "supervisor")
     assert serving.stop() is True
     assert not is_running(pid)
+    assert not is_running(supervisor)
     assert serving.stop() is False
     assert serving.ensure_running().pid != pid
 
@@ -109,21 +123,85 @@ def test_a_server_that_does_not_go_is_made_to(serving, monkeypatch):
     assert not is_running(pid)
 
 
-def test_a_server_that_was_killed_is_started_again(serving):
+def test_a_worker_that_was_killed_is_replaced_and_found(serving):
     pid = serving.ensure_running().pid
     os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    assert serving.ensure_running().pid != pid
+    again = serving.ensure_running()
+    assert again.pid not in (None, pid)
+    assert recorded(serving, "supervisor") == server_processes.read_record(serving.state).supervisor
 
 
-def test_a_server_on_another_port_gives_way_when_the_port_was_changed(serving):
+def test_given_its_supervisor_was_killed_when_asked_for_then_a_new_server_has_the_port(serving):
+    orphan = serving.ensure_running().pid
+    supervisor = recorded(serving, "supervisor")
+    os.kill(supervisor, signal.SIGKILL)
+    wait_until(lambda: not is_running(supervisor))
+    again = serving.ensure_running()
+    assert again.pid not in (None, orphan)
+    assert not is_running(orphan)
+
+
+def test_a_worker_whose_supervisor_was_killed_ends_by_itself(serving):
+    orphan = serving.ensure_running().pid
+    os.kill(recorded(serving, "supervisor"), signal.SIGKILL)
+    wait_until(lambda: not is_running(orphan))
+    assert serving.stop() is False
+
+
+def test_a_restart_leaves_another_process_answering(serving):
+    first = serving.ensure_running()
+    supervisor = recorded(serving, "supervisor")
+    second = serving.restart()
+    assert second.pid not in (None, first.pid)
+    assert recorded(serving, "supervisor") == supervisor
+    wait_until(lambda: not is_running(first.pid))
+    assert serving.ensure_running() == second
+
+
+def test_a_restart_of_nothing_is_an_error(serving):
+    with pytest.raises(EndpointError, match="none runs for"):
+        serving.restart()
+
+
+def test_a_restart_that_is_not_through_in_time_leaves_somebody_answering(serving, monkeypatch):
+    first = serving.ensure_running()
+    monkeypatch.setattr(local_serving, "START_SECONDS", 0.0)
+    with pytest.raises(EndpointError, match="the earlier one goes on"):
+        serving.restart()
+    assert is_running(first.pid)
+
+
+def test_a_server_on_another_port_is_named_and_left_alone(serving):
     pid = serving.ensure_running().pid
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    moved = replace(serving, port=port).ensure_running()
-    assert moved.url.endswith(f":{port}")
+    with pytest.raises(EndpointError) as error:
+        replace(serving, port=free_port()).ensure_running()
+    assert f"answers on port {serving.port}, not on" in str(error.value)
+    assert "mlops-assets down" in str(error.value)
+    assert serving.ensure_running().pid == pid
+
+
+def test_a_server_on_another_port_is_found_to_be_stopped(serving):
+    pid = serving.ensure_running().pid
+    moved = replace(serving, port=free_port())
+    assert moved.stop() is True
     assert not is_running(pid)
+    assert moved.ensure_running().url.endswith(f":{moved.port}")
+    moved.stop()
+
+
+def test_a_password_of_the_ledger_is_on_no_command_line(serving, monkeypatch):
+    started = {}
+    monkeypatch.setattr(
+        local_serving.subprocess, "Popen", lambda words, **more: started.update(more, words=words)
+    )
+    monkeypatch.setattr(local_serving, "remember", lambda _: None)
+    serving.state.mkdir()
+    for url in ("postgresql+psycopg://me:hunter2@host/db", "postgresql://host/db?password=hunter2"):
+        replace(serving, ledger_url=url)._start()
+        assert not [word for word in started["words"] if "hunter2" in word]
+        assert started["env"]["MLOPS_ASSETS_LEDGER_URL"] == url
+    replace(serving, ledger_url="postgresql://me@host/db")._start()
+    assert "postgresql://me@host/db" in started["words"]
 
 
 def test_a_stranger_with_a_recorded_pid_is_never_stopped(serving):
@@ -212,7 +290,7 @@ def test_a_server_that_never_answers_is_ended(serving, monkeypatch, tmp_path):
     monkeypatch.setattr(local_serving, "START_SECONDS", 0.3)
     with pytest.raises(EndpointError, match="did not answer within"):
         serving.ensure_running()
-    assert local_serving._started == {}
+    assert server_processes._started == {}
 
 
 def deploy(serving, *, with_files=True):
@@ -254,5 +332,5 @@ def test_without_a_server_nothing_is_ready(serving):
 
 def test_the_path_of_an_sqlite_ledger_is_made_absolute():
     assert absolute_url("sqlite:///state/l.db") == f"sqlite:///{Path.cwd()}/state/l.db"
-    for url in ("sqlite:////tmp/l.db", "sqlite://", "postgresql+psycopg://me:word@host/db?a=b"):
+    for url in ("sqlite:////tmp/l.db", "sqlite://", "postgresql+psycopg://me:hunter2@host/db?a=b"):
         assert absolute_url(url) == url

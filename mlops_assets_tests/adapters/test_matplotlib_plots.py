@@ -1,4 +1,4 @@
-"""Pictures of drift, a study and a rollout: PNG that shows what it was given."""
+"""Pictures of drift: PNG that shows what it was given."""
 
 from __future__ import annotations
 
@@ -25,8 +25,6 @@ def drift(*drifted):
 PICTURES = {
     "drift": lambda: plots.draw_drift(drift(True, False)),
     "no drift": lambda: plots.draw_drift(drift()),
-    "rollout": lambda: plots.draw_rollout([0, 5, 20], {"v2": (100, 3), "v1": (900, 0)}),
-    "rollout begun": lambda: plots.draw_rollout([0], {}),
 }
 
 
@@ -41,7 +39,7 @@ def test_the_same_values_give_the_same_bytes(name):
 
 
 def test_pictures_that_are_drawn_at_once_do_not_mix():
-    draws = [PICTURES[name] for name in ("drift", "rollout", "drift", "rollout")]
+    draws = [PICTURES[name] for name in ("drift", "no drift", "drift", "no drift")]
     alone = [draw() for draw in draws]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda draw: draw(), draws)) == alone
@@ -56,8 +54,3 @@ def test_of_many_columns_those_that_shifted_most_are_drawn():
     many = drift(*[True] + [False] * 25)
     assert pixels(plots.draw_drift(many), RED) == 0
     assert size(plots.draw_drift(many)) == size(plots.draw_drift(drift(*[False] * 20)))
-
-
-def test_an_arm_that_failed_requests_is_red():
-    assert pixels(plots.draw_rollout([0, 5], {"v2": (10, 0)}), RED) == 0
-    assert pixels(plots.draw_rollout([0, 5], {"v2": (10, 1)}), RED) > 10

@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 
-from mlops_assets.adapters import in_memory, ports
+from mlops_assets.adapters import in_memory, ports, serving_ports
 from mlops_assets.adapters.alerts import AppriseAlerts, FileAlerts
 from mlops_assets.adapters.delta_tables import DeltaTables
 from mlops_assets.adapters.evidently_reports import EvidentlyReports
@@ -17,6 +17,7 @@ from mlops_assets.adapters.local_serving import LocalServing
 from mlops_assets.adapters.local_staging import LocalStaging, LocalStagingServer
 from mlops_assets.adapters.mlflow_registry import MlflowRegistry
 from mlops_assets.adapters.mlflow_tracking import MlflowRun, MlflowTracking
+from mlops_assets.adapters.online_tables import FolderOnlineTables
 from mlops_assets.adapters.optuna_studies import OptunaStudies
 from mlops_assets.adapters.skops_models import FolderModelFiles
 from mlops_assets.adapters.sql_ledger import SqlLedger
@@ -28,15 +29,16 @@ ADAPTERS = {
     ports.Clock: (in_memory.FixedClock, SystemClock),
     ports.Ledger: (in_memory.InMemoryLedger, SqlLedger),
     ports.ModelFiles: (in_memory.InMemoryModelFiles, FolderModelFiles),
+    serving_ports.OnlineTables: (in_memory.InMemoryOnlineTables, FolderOnlineTables),
     ports.Registry: (in_memory.InMemoryRegistry, MlflowRegistry),
     ports.Reports: (in_memory.InMemoryReports, EvidentlyReports),
-    ports.Serving: (in_memory.InMemoryServing, LocalServing),
+    serving_ports.Serving: (in_memory.InMemoryServing, LocalServing),
     ports.SourceFiles: (in_memory.InMemorySourceFiles, LocalFiles),
-    ports.Staging: (in_memory.InMemoryStaging, LocalStaging),
-    ports.StagingServer: (in_memory.InMemoryStagingServer, LocalStagingServer),
+    serving_ports.Staging: (in_memory.InMemoryStaging, LocalStaging),
+    serving_ports.StagingServer: (in_memory.InMemoryStagingServer, LocalStagingServer),
     ports.Studies: (in_memory.InMemoryStudies, OptunaStudies),
     ports.TableStore: (in_memory.InMemoryTables, DeltaTables),
-    ports.Telemetry: (in_memory.InMemoryTelemetry, JsonlTelemetry),
+    serving_ports.Telemetry: (in_memory.InMemoryTelemetry, JsonlTelemetry),
     ports.Tracking: (
         in_memory.InMemoryTracking,
         MlflowTracking,
@@ -69,8 +71,9 @@ def named(pair):
 def test_every_port_is_compared():
     protocols = {
         kind
-        for _, kind in inspect.getmembers(ports, inspect.isclass)
-        if getattr(kind, "_is_protocol", False) and kind.__module__ == ports.__name__
+        for module in (ports, serving_ports)
+        for _, kind in inspect.getmembers(module, inspect.isclass)
+        if getattr(kind, "_is_protocol", False) and kind.__module__ == module.__name__
     }
     assert protocols == set(ADAPTERS)
 

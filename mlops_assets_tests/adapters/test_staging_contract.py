@@ -25,6 +25,7 @@ from sklearn.preprocessing import OrdinalEncoder
 from mlops_assets.adapters import local_staging, staged_requests
 from mlops_assets.adapters.in_memory import InMemoryModelFiles, InMemoryStaging
 from mlops_assets.adapters.local_staging import LocalStaging
+from mlops_assets.adapters.serving_ports import StagedVersion
 from mlops_assets.adapters.skops_models import FolderModelFiles
 from mlops_assets.lifecycle.errors import EndpointError
 from mlops_assets.lifecycle.staging import (
@@ -142,6 +143,17 @@ class StagingContract:
         assert not answers.loaded
         assert "trained as 'another'" in answers.reasons[0]
 
+    def test_going_back_is_timed_and_loses_no_request(self, server, files, robust, other):
+        current, previous = (
+            StagedVersion(files.save(model, SIGNATURE), SIGNATURE) for model in (other, robust)
+        )
+        for _ in range(2):
+            drill = server.drill_rollback(current, previous, PROBE.head(20))
+            assert drill.failed == 0
+            assert drill.requests > 0
+            assert drill.seconds > 0
+        assert server.measure(SIGNATURE, current.digest, PROBE.head(5), 1).loaded
+
     def test_a_digest_without_files_is_not_loaded(self, server):
         answers = server.measure(SIGNATURE, "0" * 64, PROBE.head(7), 5)
         assert (answers.loaded, answers.megabytes) == (False, 0.0)
@@ -237,6 +249,24 @@ class TestLocalStaging(StagingContract):
         assert answers.milliseconds == ()
         assert "longer than" in answers.reasons[0]
 
+    def test_only_rows_that_both_versions_take_are_asked_in_a_drill(
+        self, server, files, robust, fragile
+    ):
+        versions = [StagedVersion(files.save(m, SIGNATURE), SIGNATURE) for m in (fragile, robust)]
+        for current, previous in (versions, versions[::-1]):
+            assert server.drill_rollback(current, previous, PROBE.head(50)).failed == 0
+
+    def test_a_drill_that_cannot_be_is_an_error_that_says_why(self, server, files, robust, fragile):
+        sound, strict = (
+            StagedVersion(files.save(m, SIGNATURE), SIGNATURE) for m in (robust, fragile)
+        )
+        with pytest.raises(EndpointError, match="both are the same"):
+            server.drill_rollback(sound, sound, PROBE)
+        with pytest.raises(EndpointError, match="a row that both versions take"):
+            server.drill_rollback(strict, sound, ROWS.with_columns(wind=None))
+        with pytest.raises(EndpointError, match="a drill of 000000000000"):
+            server.drill_rollback(sound, StagedVersion("0" * 64, SIGNATURE), PROBE)
+
     def test_a_server_that_died_is_started_again(self, server, files, robust):
         digest = files.save(robust, SIGNATURE)
         server.measure(SIGNATURE, digest, PROBE.head(5), 1)
@@ -314,12 +344,13 @@ def test_a_server_that_does_not_go_is_made_to(saved, monkeypatch):
     assert ended(pid)
 
 
-def test_when_whoever_staged_is_killed_then_the_server_ends_by_itself(saved, tmp_path):
+def test_when_whoever_staged_is_killed_then_the_server_ends_by_itself(saved, tmp_path, monkeypatch):
     files, digest = saved
     code = f"""
 import json, runpy, sys, time
 from pathlib import Path
 from mlops_assets.adapters.local_staging import LocalStaging
+from mlops_assets.adapters.serving_ports import StagedVersion
 kinds = runpy.run_path({str(Path(__file__).with_name("model_kinds.py"))!r})
 with LocalStaging(Path({str(files.root)!r})).open() as server:
     rows = kinds["make_rows"](5)
@@ -330,13 +361,20 @@ with LocalStaging(Path({str(files.root)!r})).open() as server:
     with subprocess.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
-        env={**os.environ, "TMPDIR": str(tmp_path)},  # a process that is killed leaves its folder
+        env={**os.environ, "TMPDIR": str(tmp_path)},
     ) as staging:
         pid, loaded = json.loads(staging.stdout.readline())
         os.kill(pid, 0)
         staging.kill()
     assert loaded
     assert ended(pid)
+
+    # and the folder that it leaves is removed by the next one, and no other
+    (left,) = tmp_path.glob("*/owner.lock")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with LocalStaging(files.root).open() as kept, LocalStaging(files.root).open():
+        assert not left.parent.exists()
+        assert kept._folder.exists()
 
 
 def test_a_server_that_ends_at_its_start_is_reported_with_its_last_words(saved, monkeypatch):

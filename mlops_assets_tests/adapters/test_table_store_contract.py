@@ -16,6 +16,7 @@ from polars.testing import assert_frame_equal
 from mlops_assets.adapters.delta_tables import DeltaTables
 from mlops_assets.adapters.in_memory import InMemoryTables
 from mlops_assets.lifecycle.digests import fingerprint
+from mlops_assets.lifecycle.errors import TableConflict
 
 TABLE = "model/features"
 
@@ -117,6 +118,42 @@ class TableStoreContract:
         with pytest.raises(ValueError):  # noqa: PT011 - polars words it
             tables.write(TABLE, {})
         assert tables.version(TABLE) is None
+
+    def test_a_write_after_the_version_that_was_read_lands_as_the_next(self, tables):
+        first = tables.write_after(TABLE, {"w1": frame(1)}, None)
+        told = tables.write_after(TABLE, {"w1": frame(), "w2": frame(2, 3)}, first.version)
+        assert told.version == tables.version(TABLE) == first.version + 1
+        assert told.rows == {"w1": 0, "w2": 2}
+        assert values(tables) == {"w2": [2, 3]}
+        tables.write_after(TABLE, {"w2": frame()}, told.version)
+        assert values(tables) == {}
+
+    def test_given_a_write_in_between_then_a_write_after_changes_nothing(self, tables):
+        tables.write(TABLE, {"w1": frame(1)})
+        read = tables.version(TABLE)
+        tables.write(TABLE, {"w2": frame(2)})
+        for version in (None, read, tables.version(TABLE) + 1):
+            with pytest.raises(TableConflict):
+                tables.write_after(TABLE, {"w1": frame(9)}, version)
+        assert values(tables) == {"w1": [1], "w2": [2]}
+
+    def test_when_threads_write_after_the_same_version_then_exactly_one_lands(self, tables):
+        for turn in range(10):
+            version = tables.version(TABLE)
+            barrier = threading.Barrier(3)
+
+            def write(number, version=version, turn=turn, barrier=barrier):
+                barrier.wait()
+                try:
+                    tables.write_after(TABLE, {"w1": frame(turn, number)}, version)
+                except TableConflict:
+                    return None
+                return number
+
+            with ThreadPoolExecutor(3) as pool:
+                winners = [one for one in pool.map(write, (100, 101, 102)) if one is not None]
+            assert len(winners) == 1
+            assert values(tables) == {"w1": sorted([turn, *winners])}
 
     def test_only_the_partitions_asked_for_are_read(self, tables):
         tables.write(TABLE, {"w1": frame(1), "w2": frame(2), "w3": frame(3)})
@@ -259,6 +296,25 @@ class TestDeltaTables(TableStoreContract):
         again = DeltaTables(tables.root)
         assert again.version(TABLE) == version
         assert values(again) == {"w1": [1]}
+
+    @pytest.mark.parametrize("mine", [frame(9), frame()], ids=["rows", "no rows"])
+    @pytest.mark.parametrize("other", ["w1", "w2"])
+    def test_given_a_write_after_the_last_look_then_a_write_after_is_no_rebase(
+        self, tables, monkeypatch, mine, other
+    ):
+        version = tables.write(TABLE, {"w1": frame(1)}).version
+        look = DeltaTables._open
+
+        def look_and_be_overtaken(self, table):
+            monkeypatch.undo()
+            found = look(self, table)
+            DeltaTables(tables.root).write(TABLE, {other: frame(5)})
+            return found
+
+        monkeypatch.setattr(DeltaTables, "_open", look_and_be_overtaken)
+        with pytest.raises(TableConflict):
+            tables.write_after(TABLE, {"w1": mine}, version)
+        assert values(tables) == {"w1": [1]} | {other: [5]}
 
     @pytest.mark.parametrize("acknowledged", [1, 8, 20])
     def test_when_a_writer_is_killed_then_the_old_or_the_new_rows_are_left(

@@ -179,6 +179,8 @@ def test_the_story_has_the_numbers_of_the_result() -> None:
         "make dev STATE=build/demo",
     ):
         assert part in said
+    result["rollouts"][2]["cut_off"] = "it raised 5 times in a row"
+    assert "after 217 requests, cut off by the endpoint" in tell(result, Path("build"))
 
 
 def test_ending_the_server_of_a_folder_without_one_says_so(

@@ -21,6 +21,7 @@ from mlops_assets.adapters.in_memory import (
     InMemoryLedger,
     InMemoryRegistry,
     InMemoryServing,
+    InMemoryTables,
     InMemoryTelemetry,
 )
 from mlops_assets.adapters.journal import sequence_of, write_champion, write_once
@@ -29,8 +30,8 @@ from mlops_assets.components.reading import read_spec
 from mlops_assets.components.specs import LifecycleSpec
 from mlops_assets.defs.platform.resources import build_resources, read_settings
 from mlops_assets.lifecycle.errors import SpecError
-from mlops_assets.lifecycle.rollout.analysis import Arm, Window
 from mlops_assets.lifecycle.rollout.state import Champion
+from mlops_assets.lifecycle.rollout.window import Arm, Window
 
 FOLDER = Path(mlops_assets.defs.flight_delays.__file__).parent
 MODULE = "mlops_assets.defs.flight_delays.model"
@@ -177,6 +178,7 @@ class World:
     registry: InMemoryRegistry = field(default_factory=InMemoryRegistry)
     serving: InMemoryServing = field(default_factory=InMemoryServing)
     telemetry: InMemoryTelemetry = field(default_factory=InMemoryTelemetry)
+    tables: InMemoryTables = field(default_factory=InMemoryTables)
     clock: FixedClock = field(default_factory=lambda: FixedClock(NOW))
 
     @property
@@ -239,10 +241,23 @@ class World:
         body = {"version": version, "outcome": outcome, "reason": f"{partition} {outcome}"}
         write_once(self.ledger, "drift", self.name, partition, body, NOW)
 
-    def observe(self, version: str, baseline: str, errors: int = 0, requests: int = 500) -> None:
-        """Requests that the canary answered in this step, with none of the baseline's failing."""
-        canary = Arm(version, requests, errors)
-        self.telemetry.windows[self.name, version] = Window(canary, Arm(baseline, requests, 0))
+    def observe(
+        self,
+        version: str,
+        baseline: str,
+        errors: int = 0,
+        units: int = 500,
+        weights: tuple[int, ...] = (),
+    ) -> None:
+        """Units that the canary answered at each weight, ``errors`` of which failed; the baseline
+        answered its share beside it, and failed nobody.
+        """
+        windows = []
+        for weight in weights or self.model.spec.rollout.steps:
+            beside = Arm(baseline, *(2 * [units * (100 - weight) // weight]))
+            canary = Arm(version, units, units, failed=errors, errors=errors)
+            windows.append(Window(weight, canary, beside))
+        self.telemetry.seen[self.name, version] = tuple(windows)
 
     def aliases(self) -> dict[str, str]:
         """Which version each alias names."""
@@ -274,5 +289,6 @@ def resources() -> Callable[[World], dict[str, Any]]:
         "registry": world.registry,
         "serving": world.serving,
         "telemetry": world.telemetry,
+        "tables": world.tables,
         "clock": world.clock,
     }

@@ -12,10 +12,11 @@ from mlops_assets.components.assets.reproduction import build_reproduction_check
 from mlops_assets.components.jobs import build_jobs
 from mlops_assets.defs.platform.resources import build_resources, read_settings
 
-PARTS = ("ingest", "train", "release", "monitor")
+PARTS = ("ingest", "train", "release", "monitor", "drill", "refresh")
 """The jobs of a model's life; each asset is in one of them at most."""
 
 NAMES = (*PARTS, "walk_forward")
+INTERVENTIONS = ("roll_back", "abort", "pause", "resume", "approve")
 BY_HAND = {"gate_override", "backtest"}
 TRAIN = {"training_set", "study", "ensemble", "trained_model", "evaluation", "model_version"}
 WALK_FORWARD = TRAIN - {"study", "model_version"} | {"backtest"}
@@ -73,6 +74,8 @@ def test_a_job_that_trains_fits_every_candidate(definitions, candidates, name, o
     ("name", "assets"),
     [
         ("release", {"deployment"}),
+        ("drill", {"rollback_drill"}),
+        ("refresh", {"online_features"}),
         ("monitor", {"predictions", "performance", "drift_report", "retraining_decision"}),
     ],
 )
@@ -119,7 +122,7 @@ def test_a_release_is_partitioned_by_version(definitions):
     assert partitions.name == "flight_delays__versions"
 
 
-@pytest.mark.parametrize("name", [*NAMES, "roll_back", "approve"])
+@pytest.mark.parametrize("name", [*NAMES, *INTERVENTIONS])
 def test_a_job_is_tagged_with_its_model_and_says_what_it_does(definitions, name):
     job = definitions.resolve_job_def(f"flight_delays__{name}")
     assert job.tags["mlops_assets/model"] == "flight_delays"
@@ -135,48 +138,3 @@ def test_a_training_runs_no_job_on_data_that_is_not_its_own(definitions):
         if parent not in training.executable_asset_keys
     }
     assert outside == {"features", "labels"}
-
-
-class TestApprove:
-    def approve(self, world, resources, **config: str) -> dg.ExecuteInProcessResult:
-        """Launch the job as a person does in the UI."""
-        given = {"version": "v1", "by": "the flight desk", "reason": "looked at it", **config}
-        return build_jobs(world.model).approve.execute_in_process(
-            run_config={"ops": {"flight_delays__approve_version": {"config": given}}},
-            resources={name: resources(world)[name] for name in ("ledger", "clock")},
-            raise_on_error=False,
-        )
-
-    def test_given_a_version_that_passed_then_the_approval_is_recorded(self, world, resources):
-        version = world.add_version("a" * 64)
-        assert self.approve(world, resources).success
-        (approval,) = world.rows("approval", "a" * 64)
-        assert (approval["version"], approval["by"]) == (version, "the flight desk")
-
-    @pytest.mark.parametrize(
-        ("config", "said"),
-        [
-            ({"version": "v9"}, "flight_delays has no version 'v9', it has v1"),
-            ({"by": ""}, "approve: 'by' is empty; name the person who answers for it"),
-            ({"reason": "ok"}, "approve: reason 'ok' is shorter than 10 characters"),
-        ],
-    )
-    def test_given_a_refusal_then_the_job_fails_in_words_and_writes_nothing(
-        self, world, resources, config, said
-    ):
-        world.add_version("a" * 64)
-        before = world.ledger.position()
-        done = self.approve(world, resources, **config)
-        assert not done.success
-        assert said in done.failure_data_for_node("flight_delays__approve_version").error.message
-        assert world.ledger.position() == before
-
-    @pytest.mark.parametrize("missing", ["version", "by", "reason"])
-    def test_nobody_approves_without_saying_which_who_and_why(self, world, missing):
-        config = {"version": "v1", "by": "the flight desk", "reason": "looked at it"}
-        del config[missing]
-        with pytest.raises(dg.DagsterInvalidConfigError, match=missing):
-            dg.validate_run_config(
-                build_jobs(world.model).approve,
-                {"ops": {"flight_delays__approve_version": {"config": config}}},
-            )

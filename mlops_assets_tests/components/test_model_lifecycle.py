@@ -28,7 +28,8 @@ DATA = {f"{part}_{source}" for part in ("raw", "validated", "quarantined") for s
 DATA |= {"labels", "features"}
 TRAIN = {"training_set", "study", "ensemble", "trained_model", "evaluation", "model_version"}
 MODELLING = {*TRAIN, "gate_override", "backtest"}
-SERVING = {"deployment", "predictions", "performance", "drift_report", "retraining_decision"}
+SERVING = {"deployment", "rollback_drill", "online_features", "predictions", "performance"}
+SERVING |= {"drift_report", "retraining_decision"}
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +137,7 @@ def test_given_a_template_whose_value_is_impossible_then_the_value_and_its_line_
     text = change({"strategy: canary": "strategy: \"{{ env('HOW') }}\""})
     line = line_of(text, "strategy:")
     error = str(refusal(load, text))
-    assert f"defs.yaml:{line}: rollout.strategy: got 'canari', allowed are 'canary' or" in error
+    assert f"defs.yaml:{line}: rollout.strategy: got 'canari', allowed are 'shadow'," in error
 
 
 def test_given_a_variable_that_is_not_set_then_the_load_stops_with_its_name(

@@ -12,6 +12,7 @@ import pytest
 from mlops_assets.adapters.in_memory import InMemoryReports, InMemoryTables
 from mlops_assets.components.assets.monitoring import build_monitoring_assets
 from mlops_assets.components.stages import monitoring as stage
+from mlops_assets.components.stages.predictions import collect_predictions
 from mlops_assets.lifecycle.errors import RefusedError
 from mlops_assets.lifecycle.retraining import RetrainingDecision
 
@@ -57,9 +58,8 @@ def logged(*rows: dict) -> pl.DataFrame:
     )
 
 
-def collect(world, tables, *keys: str) -> pl.DataFrame:
-    stage.collect_predictions(world.model, keys, world.telemetry, tables)
-    return tables.read("flight_delays/predictions", keys)
+def collect(world, tables, *keys: str) -> None:
+    collect_predictions(world.model, keys, world.telemetry, tables)
 
 
 class TestDecision:
@@ -101,37 +101,6 @@ class TestDecision:
         assert stage.consider_retraining(world.model, world.ledger).action == "skip"
 
 
-class TestPredictions:
-    def test_a_row_is_kept_in_the_partition_of_its_own_time(self, world, tables):
-        begin = world.model.calendar.begin(NEXT)
-        world.telemetry.frames["flight_delays"] = logged(
-            {"time": begin - timedelta(seconds=1)}, {"time": begin}, {"time": None}
-        )
-        kept = collect(world, tables, WEEK, NEXT).sort("request_id")
-        assert kept["partition"].to_list() == [WEEK, NEXT, WEEK]
-
-    def test_a_row_logged_twice_is_kept_once_and_each_version_for_itself(self, world, tables):
-        world.telemetry.frames["flight_delays"] = logged(
-            {"request_id": "a"},
-            {"request_id": "a"},
-            {"request_id": "a", "row": 1},
-            {"request_id": "a", "version": "v2"},
-        )
-        kept = collect(world, tables, WEEK)
-        assert sorted(kept.select("row", "version").rows()) == [(0, "v1"), (0, "v2"), (1, "v1")]
-
-    def test_given_nothing_logged_then_the_partition_is_there_and_empty(self, world, tables):
-        kept = collect(world, tables, WEEK)
-        assert kept.height == 0
-        assert {feature.name for feature in world.model.features} <= set(kept.columns)
-
-    def test_a_feature_that_was_not_logged_is_missing_not_an_error(self, world, tables):
-        world.telemetry.frames["flight_delays"] = logged({})
-        kept = collect(world, tables, WEEK)
-        assert kept["carrier"].to_list() == ["AA"]
-        assert kept["distance"].to_list() == [None]
-
-
 class TestPerformance:
     @pytest.fixture
     def measured(self, world, tables):
@@ -160,6 +129,33 @@ class TestPerformance:
         assert (reports["v1"].predictions, reports["v1"].labelled) == (40, 40)
         assert set(reports["v1"].metrics) > {"auc", "brier"}
         assert reports["v2"].metrics == {}
+
+    def test_what_a_version_answered_as_a_shadow_is_an_entry_of_its_own(self, measured, tables):
+        copies = [
+            {
+                "version": "v2",
+                "arm": "shadow",
+                "routed": False,
+                "entity": f"v1-{n}",
+                "request_id": f"v1-{n}",
+                "probability": 0.9 if n % 3 == 0 else 0.1,
+            }
+            for n in range(40)
+        ]
+        again = [{"version": "v1", "arm": None, "request_id": "v1-0", "entity": "v1-0"}]
+        world = measured
+        world.telemetry.frames["flight_delays"] = logged(*copies, *again)
+        collect(world, tables, WEEK)
+        reports = stage.join_labels(world.model, [WEEK], tables)
+        assert list(reports) == ["v1", "v2", "v2 (shadow)"]
+        assert [report.predictions for report in reports.values()] == [40, 40, 40]
+        assert reports["v2 (shadow)"].metrics["auc"] == 1.0
+        assert stage.find_newest(reports) is reports["v2"]
+
+    def test_with_copies_only_there_is_no_newest_version(self, measured, tables):
+        reports = stage.join_labels(measured.model, [WEEK], tables)
+        assert stage.find_newest({"v2 (shadow)": reports["v1"]}) is None
+        assert stage.find_newest({}) is None
 
     def test_the_record_is_written_once(self, measured, tables):
         for _ in range(2):
@@ -238,10 +234,18 @@ class TestDrift:
         reference = {key: rows(key, 0.0).rename({"at": "scheduled_departure"}) for key in keys}
         tables.write("flight_delays/features", reference)
 
-        def answer(shift: float) -> None:
-            tables.write(
-                "flight_delays/predictions", {WEEK: rows(WEEK, shift).rename({"at": "moment"})}
-            )
+        def answer(shift: float, copies: float | None = None) -> None:
+            """Answers of a week; with ``copies`` each row was copied to a shadow, shifted so."""
+            asked = [rows(WEEK, shift).with_columns(arm=pl.lit("primary"))]
+            if copies is not None:
+                asked.append(rows(WEEK, copies).with_columns(arm=pl.lit("shadow")))
+            answered = [
+                each.rename({"at": "moment"}).with_columns(
+                    pl.format("r{}", pl.int_range(pl.len())).alias("request_id"), row=0
+                )
+                for each in asked
+            ]
+            tables.write("flight_delays/predictions", {WEEK: pl.concat(answered)})
 
         return answer
 
@@ -260,6 +264,14 @@ class TestDrift:
         assert (measured.report.verdict.outcome, measured.page) == ("passed", None)
         (row,) = world.rows("drift", WEEK)
         assert (row["version"], row["outcome"]) == ("v1", "passed")
+
+    def test_given_copies_to_a_shadow_then_they_are_no_rows_that_callers_asked_for(
+        self, world, tables, filled
+    ):
+        filled(0.0, copies=9.0)
+        measured = self.compare(world, tables)
+        assert measured.report.verdict.outcome == "passed"
+        assert measured.report.current_rows == 350
 
     def test_given_shifted_rows_then_the_drift_is_recorded_once_and_drawn(
         self, world, tables, filled

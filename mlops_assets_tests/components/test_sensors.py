@@ -7,12 +7,13 @@ from datetime import timedelta
 import dagster as dg
 import pytest
 
-from mlops_assets.adapters.journal import write_rollout
+from mlops_assets.adapters.journal import write_cut_off, write_rollout
 from mlops_assets.components.jobs import build_jobs
 from mlops_assets.components.sensors import build_sensors
+from mlops_assets.components.stages.interventions import pause
 from mlops_assets.components.stages.monitoring import record_retraining
-from mlops_assets.components.stages.release import step_rollout
-from mlops_assets.lifecycle.rollout.state import RolloutState
+from mlops_assets.components.stages.rollout_steps import step_rollout
+from mlops_assets.lifecycle.rollout.state import CutOff, RolloutState
 
 AUTOMATIC = "start: automatic"
 
@@ -39,6 +40,7 @@ def step(world, version: str):
         world.registry,
         world.serving,
         world.telemetry,
+        world.tables,
         world.clock,
     )
 
@@ -95,10 +97,9 @@ class TestAdvanceRollout:
 
     def test_given_too_few_requests_then_the_tick_says_how_many_are_missing(self, world, tick):
         version = in_canary(world)
-        world.observe(version, "v1", requests=40)
+        world.observe(version, "v1", units=40)
         assert skipped(tick(world, "advance_rollout")) == (
-            "v2 stays at 10 %: v2 failed 0 of 40 requests, v1 0 of 40; "
-            "40 of 100 canary requests seen"
+            "v2 stays at 10 %: 40 of 100 units seen at 10 %"
         )
 
     def test_given_a_good_window_then_the_next_step_is_asked_for(self, world, tick):
@@ -120,7 +121,7 @@ class TestAdvanceRollout:
         version = in_canary(world)
         world.observe(version, "v1")
         first = tick(world, "advance_rollout")
-        world.observe(version, "v1", requests=700)
+        world.observe(version, "v1", units=700)
         world.clock.at += timedelta(minutes=29)
         assert tick(world, "advance_rollout").run_key == first.run_key
 
@@ -186,6 +187,36 @@ class TestAdvanceRollout:
         loading = RolloutState("v2", "b" * 64, "2013-05-06", "initializing", -1, 0, at, "", "v1")
         write_rollout(world.ledger, world.name, loading, world.clock.now())
         assert "v2/initializing/-1/advance" in tick(world, "advance_rollout").run_key
+
+    def test_given_the_endpoint_cut_the_version_off_then_the_roll_back_is_asked_for_at_once(
+        self, world, tick
+    ):
+        version = in_canary(world)
+        cut = CutOff(version, "b" * 64, "it raised 5 times in a row")
+        write_cut_off(world.ledger, world.name, cut, world.clock.now())
+        request = tick(world, "advance_rollout")
+        assert request.run_key == "flight_delays/rollout/v2/progressing/0/roll_back/20130605T12"
+        step(world, version)
+        assert skipped(tick(world, "advance_rollout")).endswith("no new version")
+
+    def test_given_a_rollout_that_is_held_then_the_tick_says_by_whom_and_harm_still_ends_it(
+        self, world, tick
+    ):
+        version = in_canary(world)
+        world.observe(version, "v1")
+        why = "odd answers reported"
+        pause(world.model, "the desk", why, world.ledger, world.clock, request="launch 1")
+        said = skipped(tick(world, "advance_rollout"))
+        assert "the desk" in said
+        assert why in said
+        world.observe(version, "v1", errors=100)
+        assert "/roll_back/" in tick(world, "advance_rollout").run_key
+
+    def test_a_tick_reads_no_predictions_unless_the_strategy_asks_for_them(self, world, tick):
+        version = in_canary(world)
+        world.observe(version, "v1")
+        world.telemetry.predictions = None
+        assert tick(world, "advance_rollout").partition_key == "v2"
 
 
 class TestRetrainOnDrift:

@@ -11,7 +11,7 @@ from mlops_assets.definitions import definitions
 
 VERBS = {
     *("is", "are", "know", "still", "leaks", "serves", "answers", "earns"),
-    *("raise", "matter"),
+    *("raise", "matter", "rolls", "equals"),
 }
 """The verbs of the checks' names: a sentence has one."""
 

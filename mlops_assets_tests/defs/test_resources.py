@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.adapters import in_memory, ports
+from mlops_assets.adapters import in_memory, ports, serving_ports
 from mlops_assets.adapters.alerts import AppriseAlerts, FileAlerts
 from mlops_assets.adapters.fan_out_tracking import FanOutTracking
 from mlops_assets.adapters.mlflow_tracking import MlflowTracking
@@ -41,18 +41,20 @@ ROLES = {
     "tracking": ports.Tracking,
     "registry": ports.Registry,
     "studies": ports.Studies,
-    "staging": ports.Staging,
-    "serving": ports.Serving,
-    "telemetry": ports.Telemetry,
+    "staging": serving_ports.Staging,
+    "serving": serving_ports.Serving,
+    "online": serving_ports.OnlineTables,
+    "telemetry": serving_ports.Telemetry,
     "reports": ports.Reports,
     "alerts": ports.Alerts,
 }
 PORTS = {
     cls
-    for cls in vars(ports).values()
+    for module in (ports, serving_ports)
+    for cls in vars(module).values()
     if inspect.isclass(cls)
     and getattr(cls, "_is_protocol", False)
-    and cls.__module__ == ports.__name__
+    and cls.__module__ == module.__name__
 }
 
 
@@ -157,7 +159,7 @@ def test_given_a_database_whose_name_holds_http_then_the_ui_is_still_the_local_o
 
 
 def test_every_port_has_a_role_and_every_role_a_port(resources):
-    assert set(ROLES.values()) == PORTS - {ports.TrackingRun, ports.StagingServer}
+    assert set(ROLES.values()) == PORTS - {ports.TrackingRun, serving_ports.StagingServer}
     assert set(resources) == {*ROLES, "ui"}  # an address, nothing to be done there
 
 
@@ -256,6 +258,7 @@ def test_the_model_server_and_the_assets_meet_in_the_same_places(tmp_path):
     assert resources["ledger"].url == serving.ledger_url
     assert resources["serving"].models == serving.models == tmp_path / "models"
     assert serving.log == tmp_path / "prediction_log"
+    assert resources["online"].root == serving.online == tmp_path / "online"
 
 
 def test_silencing_sets_what_is_unset_and_keeps_what_a_person_set():

@@ -52,7 +52,8 @@ def rain_by_day() -> dict[date, bool]:
     }
 
 
-JOBS = ("ingest", "train", "walk_forward", "release", "monitor", "roll_back", "approve")
+BY_HAND = ("roll_back", "abort", "pause", "resume", "approve")
+JOBS = ("ingest", "train", "walk_forward", "release", "monitor", "drill", *BY_HAND)
 
 
 def test_the_folder_is_all_that_dagster_needs_to_load_the_model():
@@ -70,7 +71,8 @@ def test_the_folder_is_all_that_dagster_needs_to_load_the_model():
     data = {"raw_days", "validated_days", "quarantined_days", "labels", "features"}
     training = {"training_set", "trained_model", "evaluation", "model_version"}
     by_hand = {"gate_override", "backtest"}
-    life = {"deployment", "predictions", "performance", "drift_report", "retraining_decision"}
+    life = {"deployment", "rollback_drill", "predictions", "performance", "drift_report"}
+    life |= {"retraining_decision"}
     assert loaded == data | training | by_hand | life
     assert jobs == {f"{MODEL}__{job}" for job in JOBS}
 

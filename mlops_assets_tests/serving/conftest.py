@@ -7,10 +7,10 @@ import json
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 import pytest
@@ -28,9 +28,11 @@ from mlops_assets.adapters.skops_models import FolderModelFiles
 from mlops_assets.adapters.sql_ledger import SqlLedger
 from mlops_assets.lifecycle.rollout.state import Champion, RolloutState
 from mlops_assets.lifecycle.training import Feature, ModelSignature, fit_estimator
+from mlops_assets.serving.answering import Answering
 from mlops_assets.serving.app import build_app
 from mlops_assets.serving.routing import RoutingWatch
 from mlops_assets.serving.settings import Settings
+from mlops_assets.serving.versions import Version, Versions
 
 MODEL = "delays"
 FEATURES = (Feature("distance", "numeric"), Feature("carrier", "categorical"))
@@ -160,7 +162,9 @@ class World:
         champion = Champion(version, self.digests[version], "2013-06-01", "better")
         write_champion(self.ledger, MODEL, champion, self._next())
 
-    def roll_out(self, version: str, weight: int, phase: Any = "progressing") -> None:
+    def roll_out(
+        self, version: str, weight: int, phase: Any = "progressing", *, mirror: int = 0
+    ) -> None:
         since = self._next()
         state = RolloutState(
             version=version,
@@ -171,6 +175,7 @@ class World:
             weight=weight,
             since=since.isoformat(),
             reason="test",
+            mirror=mirror,
         )
         write_rollout(self.ledger, MODEL, state, since)
 
@@ -213,6 +218,7 @@ class Server:
     world: World
     client: TestClient
     watch: RoutingWatch
+    answering: Answering
 
     def follow(self) -> None:
         self.watch.follow()
@@ -230,6 +236,33 @@ class Server:
         return [json.loads(line) for path in paths for line in path.read_bytes().splitlines()]
 
 
+@dataclass
+class SubstitutePredictor:
+    """Answers as a test says, in a thread unless it passes for compiled."""
+
+    predict: Callable[[Any, int], list[float]]
+    kind: Literal["compiled", "scikit-learn"] = "scikit-learn"
+    reason: str | None = "a test answers"
+
+
+@pytest.fixture
+def predict_by(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Lets a function answer for a version that is loaded from here on."""
+    substitutes: dict[str, SubstitutePredictor] = {}
+    read = Versions._read
+
+    def substituted(versions: Versions, model: str, target: Any) -> Version:
+        version = read(versions, model, target)
+        return replace(version, predictor=substitutes.get(version.name, version.predictor))
+
+    monkeypatch.setattr(Versions, "_read", substituted)
+
+    def use(version: str, predict: Callable[[Any, int], list[float]], **more: Any) -> None:
+        substitutes[version] = SubstitutePredictor(predict, **more)
+
+    return use
+
+
 @pytest.fixture
 def start(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
     """Starts the application on the world; the routing follows when the test says so."""
@@ -243,7 +276,7 @@ def start(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..
         client = TestClient(app, raise_server_exceptions=False)
         client.__enter__()
         clients.append(client)
-        server = Server(world, client, app.state.watch)
+        server = Server(world, client, app.state.watch, app.inference._answers)
         if follow:
             server.follow()
         return server

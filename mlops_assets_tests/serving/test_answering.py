@@ -11,11 +11,6 @@ import polars as pl
 import pytest
 
 from mlops_assets.lifecycle.training import predict_probability
-from mlops_assets.serving import answering
-from mlops_assets.serving.rows import Rows
-from mlops_assets.serving.versions import Version
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def arm(answer):
@@ -91,6 +86,9 @@ def test_an_answered_prediction_is_in_the_log(server, world, request_body):
         "entity": ["f1", None],
         "time": ["2013-06-01T08:00:00.000000+00:00", None],
         "features": {"distance": [500.0, None], "carrier": [None, "DL"]},
+        "unit": "f1",
+        "canary": None,
+        "weight": 0,
     }
 
 
@@ -166,13 +164,26 @@ def test_the_failure_of_a_canary_is_answered_by_the_primary(fragile_server, worl
     assert failed["request_id"] == answered["request_id"] == "r-1"
 
 
-def test_a_window_counts_only_what_the_routing_assigned(fragile_server, world, request_body):
-    for distance in (1.0, 2.0, None):
+def test_a_line_says_what_the_request_was_assigned_in(canary_server, request_body):
+    for number in range(20):
+        canary_server.infer(request_body([1.0], ["UA"], flight=[f"f{number}"]))
+    canary_server.infer(request_body(id="named"), version="v2")
+    *routed, named = canary_server.log()
+    assert {line["arm"] for line in routed} == {"primary", "canary"}
+    assert {(line["canary"], line["weight"], line["routed"]) for line in routed} == {
+        ("v2", 50, True)
+    }
+    assert {line["unit"] for line in routed} == {f"f{number}" for number in range(20)}
+    assert (named["canary"], named["weight"], named["routed"]) == (None, 0, False)
+    assert named["unit"] == "named"
+
+
+def test_only_the_attempt_that_the_routing_chose_is_routed(fragile_server, request_body):
+    for distance in (1.0, None):
         fragile_server.infer(request_body([distance], ["UA"]))
-    fragile_server.infer(request_body(), version="v2")
-    window = world.telemetry.window("delays", EPOCH, "v2", "v1")
-    assert (window.canary.requests, window.canary.errors) == (3, 1)
-    assert (window.baseline.requests, window.baseline.errors) == (0, 0)
+    lines = [(li["version"], li["status"], li["routed"]) for li in fragile_server.log()]
+    assert lines == [("v2", "ok", True), ("v2", "error", True), ("v1", "ok", False)]
+    assert {(li["canary"], li["weight"]) for li in fragile_server.log()} == {("v2", 100)}
 
 
 def test_the_failure_of_a_primary_is_a_500_without_internals(world, start, request_body):
@@ -210,32 +221,38 @@ def test_a_canary_may_take_an_input_that_the_champion_does_not_know(
     ]
 
 
-@pytest.mark.parametrize("answer", [[0.5, float("nan")], [0.5, float("inf")], [0.5]])
-def test_a_probability_that_is_not_one_is_an_error(answer, monkeypatch, signature):
-    monkeypatch.setattr(
-        answering, "predict_probability", lambda *_: pl.Series(answer, dtype=pl.Float64).to_numpy()
-    )
-    rows = Rows(pl.DataFrame({"distance": [1.0, 2.0]}), None, None)
-    with pytest.raises(ValueError, match="one finite probability per row"):
-        answering.predict(Version("v1", "d", None, signature()), rows)
-
-
-def test_health_answers_while_predictions_go_on(server, request_body, monkeypatch):
+def test_health_answers_while_predictions_go_on(world, start, request_body, predict_by):
     entered, released = threading.Barrier(3, timeout=60), threading.Event()
-    predict = answering.predict_probability
 
-    def slow(*arguments):
+    def slow(_, height):
         entered.wait()
         assert released.wait(60)
-        return predict(*arguments)
+        return [0.5] * height
 
-    monkeypatch.setattr(answering, "predict_probability", slow)
+    predict_by("v1", slow)
+    world.train("v1")
+    world.promote("v1")
+    server = start()
     with ThreadPoolExecutor() as pool:
         answers = [pool.submit(server.infer, request_body()) for _ in range(2)]
         entered.wait()
         assert server.client.get("/v2/health/live").status_code == 200
         released.set()
         assert [answer.result().status_code for answer in answers] == [200, 200]
+
+
+@pytest.mark.parametrize("kind", ["compiled", "scikit-learn"])
+def test_rows_come_back_in_order_whichever_way_they_are_predicted(
+    world, start, request_body, predict_by, kind
+):
+    predict_by("v1", lambda columns, _: [value / 1000 for value in columns["distance"]], kind=kind)
+    world.train("v1")
+    world.promote("v1")
+    server = start()
+    for height in (1, 2, 300):
+        numbers = list(range(height))
+        answer = server.infer(request_body(numbers, ["UA"] * height)).json()
+        assert answer["outputs"][0]["data"] == [number / 1000 for number in numbers]
 
 
 def test_a_prediction_that_cannot_be_logged_is_not_acknowledged(server, world, request_body):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.lifecycle.rollout.state import Target
-from mlops_assets.serving.arms import falls_to_canary
+from mlops_assets.serving.arms import falls_to_canary, is_mirrored
 
 DIGEST = "a" * 64
 UNITS = [f"flight-{number}" for number in range(4000)]
@@ -53,3 +53,34 @@ def test_another_canary_draws_other_units() -> None:
     )
     assert len(pairs) == 4
     assert min(pairs.values()) > len(UNITS) / 5
+
+
+def shadow(mirror: int, weight: int = 0) -> Target:
+    return Target("v2", DIGEST, weight, "canary", mirror)
+
+
+@given(st.text(), st.integers(0, 100), st.integers(0, 100))
+def test_a_growing_share_of_copies_only_adds_units(unit: str, one: int, other: int) -> None:
+    lower, higher = sorted((one, other))
+    if is_mirrored("delays", shadow(lower), unit):
+        assert is_mirrored("delays", shadow(higher), unit)
+
+
+@given(st.text(), st.integers(0, 100))
+def test_which_units_are_copied_does_not_depend_on_the_weight(unit: str, weight: int) -> None:
+    assert is_mirrored("delays", shadow(50, weight), unit) == is_mirrored(
+        "delays", shadow(50), unit
+    )
+
+
+@given(st.text())
+def test_no_copies_at_0_and_all_of_them_at_100(unit: str) -> None:
+    assert not is_mirrored("delays", shadow(0), unit)
+    assert is_mirrored("delays", shadow(100), unit)
+
+
+def test_the_share_of_copies_is_that_of_the_units_the_primary_answers() -> None:
+    target = shadow(30, 50)
+    left = [unit for unit in UNITS if not falls_to_canary("delays", target, unit)]
+    share = sum(is_mirrored("delays", target, unit) for unit in left) / len(left)
+    assert abs(share - 0.3) < 0.04

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -30,6 +33,7 @@ def line(model: str = "delays", request_id: str = "r") -> LogLine:
         time=None,
         features={"carrier": ["é\n"]},
         probability=[0.5],
+        unit=request_id,
     )
 
 
@@ -121,3 +125,111 @@ def test_a_closed_log_can_be_written_again(tmp_path):
     log.close()
     log.write(line())
     assert len(names(tmp_path)) == 2
+
+
+def fail_with(number):
+    def write(*_):
+        raise OSError(number, os.strerror(number))
+
+    return write
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE])
+def test_what_cannot_be_written_raises_and_is_counted(tmp_path, monkeypatch, number):
+    log = PredictionLog(tmp_path, now=lambda: START)
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", fail_with(number))
+        for _ in range(3):
+            with pytest.raises(OSError, match=os.strerror(number)):
+                log.write(line())
+    assert log.lost == 3
+    log.write(line(request_id="after"))
+    assert log.lost == 3
+    assert read(tmp_path) == ["after"]
+
+
+def test_where_answers_go_on_what_is_lost_is_only_counted(tmp_path, monkeypatch):
+    log = PredictionLog(tmp_path, now=lambda: START, when_full="answer")
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", fail_with(errno.ENOSPC))
+        for _ in range(3):
+            log.write(line())
+    log.write(line(request_id="after"))
+    assert (log.lost, read(tmp_path)) == (3, ["after"])
+
+
+def test_where_answers_go_on_a_folder_that_cannot_be_made_is_no_error(tmp_path):
+    (tmp_path / "log").write_text("a file where the folder should be")
+    log = PredictionLog(tmp_path / "log", when_full="answer")
+    log.write(line())
+    assert log.lost == 1
+
+
+def test_however_often_writing_fails_no_more_files_are_left(tmp_path, monkeypatch):
+    log = PredictionLog(tmp_path, now=lambda: START)
+    log.write(line())
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", fail_with(errno.ENOSPC))
+        for _ in range(50):
+            with pytest.raises(OSError, match="space"):
+                log.write(line())
+    assert len(names(tmp_path)) == 2
+    log.write(line())
+    assert sorted(path.stat().st_size > 0 for path in (tmp_path / "delays").iterdir()) == [True] * 2
+
+
+def test_a_file_that_went_bad_is_left_for_a_new_one(tmp_path):
+    log = PredictionLog(tmp_path, now=lambda: START)
+    log.write(line(request_id="before"))
+    os.close(log._files["delays"].descriptor)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        log.write(line(request_id="lost"))
+    log.write(line(request_id="after"))
+    assert sorted(read(tmp_path)) == ["after", "before"]
+
+
+@pytest.mark.parametrize("when_full", ["refuse", "answer"])
+def test_on_a_disk_that_is_full_what_was_acknowledged_is_there(tmp_path, when_full):
+    # a process that may write files of 4,000 bytes only
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(tmp_path), when_full],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    acknowledged, lost = json.loads(done.stdout)
+    assert lost > 0
+    assert len(acknowledged) == (200 - lost if when_full == "refuse" else 200)
+    assert len(read(tmp_path)) == 200 - lost
+    if when_full == "refuse":
+        assert sorted(read(tmp_path)) == sorted(acknowledged)
+
+
+LIMITED = """
+import json, pathlib, resource, sys
+from mlops_assets.serving.prediction_log import LogLine, PredictionLog
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
+log, acknowledged = PredictionLog(pathlib.Path(sys.argv[1]), when_full=sys.argv[2]), []
+for number in range(200):
+    line = LogLine(
+        f"r{number}", "delays", "v1", "d", "primary", True, "ok", None, "2013-06-01", 1.0,
+        None, None, {"carrier": ["UA" * 100]}, [0.5], f"r{number}",
+    )
+    try:
+        log.write(line)
+        acknowledged.append(line.request_id)
+    except OSError:
+        pass
+print(json.dumps([acknowledged, log.lost]))
+"""
+
+
+def read(root):
+    """The requests in the log, torn lines left out as every reader does."""
+    return [
+        json.loads(text)["request_id"]
+        for path in (root / "delays").iterdir()
+        for text in path.read_bytes().splitlines()
+        if text.endswith(b"}")
+    ]

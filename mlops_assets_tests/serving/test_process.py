@@ -43,11 +43,11 @@ def connect(serving):
     return httpx.Client(base_url=serving.url, timeout=ENOUGH, trust_env=False)
 
 
-def command(world, port):
+def command(world, port, module="mlops_assets.serving"):
     s = world.settings
     options = {"--ledger": s.ledger, "--models": s.models, "--log": s.log, "--state": s.state}
     words = [str(word) for option in options.items() for word in option]
-    return [sys.executable, "-m", "mlops_assets.serving", *words, "--port", str(port)]
+    return [sys.executable, "-m", module, *words, "--port", str(port)]
 
 
 def logged(world):
@@ -143,8 +143,7 @@ def test_kill_9_loses_no_acknowledged_prediction_and_no_routing(running, world, 
     for path in world.root.glob("ledger.db*"):
         path.unlink()
     (world.root / "ledger.db").mkdir()
-    again = running.ensure_running()
-    assert again.pid != pid
+    os.kill(running.ensure_running().pid, signal.SIGKILL)
     assert running.wait_until_ready("delays", "v2", ENOUGH)
     with Load(running.url, request_body()) as load:
         load.wait_for(lambda load: load.versions == {"v1", "v2"})
@@ -171,8 +170,8 @@ def test_a_full_disk_answers_503_and_the_server_stays_up(world, free_port, reque
     assert len(world.telemetry.predictions("delays")) == 2 * statuses.count(200)
 
 
-def test_a_body_over_the_limit_is_refused_while_it_is_sent(bare):
-    with connect(bare) as client:
+def test_a_body_over_the_limit_is_refused_while_it_is_sent(running):
+    with connect(running) as client:
         chunks = iter([b" " * 65536] * 64)
         assert client.post("/v2/models/delays/infer", content=chunks).status_code == 413
         assert client.get("/v2/health/live").status_code == 200
@@ -197,16 +196,19 @@ def test_the_process_says_where_it_answers(bare, world):
         "host": "127.0.0.1",
         "port": bare.port,
         "url": bare.url,
+        "supervisor": live["supervisor"],
     }
+    assert live["supervisor"] not in (None, live["pid"])
     assert Path(live["state"]) == world.settings.state
 
 
-def test_a_port_that_is_taken_is_one_line_and_status_2(world, free_port):
+@pytest.mark.parametrize("module", ["mlops_assets.serving", "mlops_assets.serving.supervisor"])
+def test_a_port_that_is_taken_is_one_line_and_status_2(world, free_port, module):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", free_port))
         taken.listen()
         done = subprocess.run(
-            command(world, free_port), capture_output=True, text=True, check=False
+            command(world, free_port, module), capture_output=True, text=True, check=False
         )
     assert done.returncode == 2
     assert done.stderr == (

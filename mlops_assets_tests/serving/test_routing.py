@@ -11,9 +11,9 @@ import pytest
 
 from mlops_assets.adapters.journal import write_once
 from mlops_assets.lifecycle.clearance import Override
-from mlops_assets.lifecycle.rollout.state import Routing, Target
+from mlops_assets.lifecycle.rollout.state import CutOff
 from mlops_assets.serving import routing
-from mlops_assets.serving.routes import merge_served
+from mlops_assets.serving.cut_offs import read_pending
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ def test_a_version_outside_of_the_routing_has_no_arm(server, world, request_body
 
 def test_what_is_served_is_kept_on_disk(server, world):
     world.train("v2")
-    world.roll_out("v2", 30)
+    world.roll_out("v2", 30, mirror=40)
     server.follow()
     assert kept(world) == {
         "position": world.ledger.position(),
@@ -193,8 +193,17 @@ def test_what_is_served_is_kept_on_disk(server, world):
             "delays": {
                 "model": "delays",
                 "targets": [
-                    {"version": v, "digest": world.digests[v], "weight": weight, "arm": arm}
-                    for v, weight, arm in (("v1", 70, "primary"), ("v2", 30, "canary"))
+                    {
+                        "version": v,
+                        "digest": world.digests[v],
+                        "weight": weight,
+                        "arm": arm,
+                        "mirror": mirror,
+                    }
+                    for v, weight, arm, mirror in (
+                        ("v1", 70, "primary", 0),
+                        ("v2", 30, "canary", 40),
+                    )
                 ],
             }
         },
@@ -261,7 +270,7 @@ def test_a_damaged_routing_file_is_replaced(world, start, answers, content):
     assert kept(world)["position"] == world.ledger.position()
 
 
-def test_the_watch_goes_on_after_an_error(world, server, monkeypatch):
+def test_the_watch_goes_on_after_an_error_and_says_so_once(server, monkeypatch, caplog):
     calls = []
 
     def follow():
@@ -274,27 +283,13 @@ def test_the_watch_goes_on_after_an_error(world, server, monkeypatch):
     monkeypatch.setattr(server.watch, "follow", follow)
     server.watch._run()
     assert len(calls) == 3
+    assert [r.getMessage() for r in caplog.records] == [
+        "the routing could not be brought up to date"
+    ]
 
 
-OLD = Target("v1", "d1", 100, "primary")
-NEW = Target("v2", "d2", 70, "primary")
-CANARY = Target("v3", "d3", 30, "canary")
-
-
-@pytest.mark.parametrize(
-    ("able", "expected"),
-    [
-        ({"d1", "d2", "d3"}, [("v2", 70), ("v3", 30)]),
-        ({"d2", "d3"}, [("v2", 70), ("v3", 30)]),
-        ({"d1", "d2"}, [("v2", 100)]),
-        ({"d1", "d3"}, [("v1", 70), ("v3", 30)]),
-        ({"d1"}, [("v1", 100)]),
-        ({"d3"}, [("v3", 0)]),
-        (set(), []),
-    ],
-)
-def test_who_answers_when_only_some_are_able(able, expected):
-    served = merge_served(
-        Routing("delays", (NEW, CANARY)), Routing("delays", (OLD,)), frozenset(able)
-    )
-    assert [(target.version, target.weight) for target in served.targets] == expected
+def test_a_watch_that_ends_keeps_the_cut_offs_it_could_not_deliver(server, world):
+    server.watch._stopped.set()
+    server.watch.cut_off("delays", CutOff("v2", "d2", "it failed"))
+    server.watch._run()
+    assert [*read_pending(world.settings.state / "cut_offs.json")] == [("delays", "d2")]

@@ -6,6 +6,7 @@ from mlops_assets.adapters.in_memory.alerts import InMemoryAlerts
 from mlops_assets.adapters.in_memory.clock import FixedClock
 from mlops_assets.adapters.in_memory.ledger import InMemoryLedger
 from mlops_assets.adapters.in_memory.model_files import InMemoryModelFiles
+from mlops_assets.adapters.in_memory.online_tables import InMemoryOnlineTables
 from mlops_assets.adapters.in_memory.registry import InMemoryRegistry
 from mlops_assets.adapters.in_memory.reports import InMemoryReports
 from mlops_assets.adapters.in_memory.serving import InMemoryServing
@@ -21,6 +22,7 @@ __all__ = [
     "InMemoryAlerts",
     "InMemoryLedger",
     "InMemoryModelFiles",
+    "InMemoryOnlineTables",
     "InMemoryRegistry",
     "InMemoryReports",
     "InMemoryRun",

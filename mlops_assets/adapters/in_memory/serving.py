@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlops_assets.adapters.ports import Endpoint
+from mlops_assets.adapters.serving_ports import Endpoint
 
 
 class InMemoryServing:

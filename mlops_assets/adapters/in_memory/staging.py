@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from mlops_assets.adapters.in_memory.model_files import InMemoryModelFiles
 from mlops_assets.adapters.local_staging import measure_megabytes
 from mlops_assets.adapters.ports import ModelFiles
+from mlops_assets.adapters.serving_ports import StagedVersion
 from mlops_assets.lifecycle.errors import ArtifactError
+from mlops_assets.lifecycle.rollout.drill import RollbackDrill
 from mlops_assets.lifecycle.staging import StagedAnswers, slice_batches
 from mlops_assets.lifecycle.training import ModelSignature, predict_probability
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 MILLISECONDS = 1.0
 """What each answered request is said to take."""
+
+SECONDS = 0.05
+"""What going back is said to take."""
 
 
 class InMemoryStaging:
@@ -54,6 +59,15 @@ class InMemoryStagingServer:
         answered = sum(answer is not None for answer in answers[:samples])
         times = (MILLISECONDS,) * answered
         return StagedAnswers(tuple(answers), tuple(sorted(reasons)), times, megabytes, loaded=True)
+
+    def drill_rollback(
+        self, current: StagedVersion, previous: StagedVersion, rows: pl.DataFrame
+    ) -> RollbackDrill:
+        failed = 0
+        for version in (current, previous):
+            model, saved = self._files.load(version.digest)
+            failed += _ask(model, saved, rows, set()).count(None)
+        return RollbackDrill(SECONDS, 2 * rows.height, failed)
 
     def _megabytes(self, digest: str) -> float:
         folder = self._files.path(digest)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mlops_assets.adapters.ports import TableVersion
 from mlops_assets.lifecycle.digests import fingerprint
+from mlops_assets.lifecycle.errors import TableConflict
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,24 +22,19 @@ class InMemoryTables:
         self._lock = Lock()
 
     def write(self, table: str, partitions: Mapping[str, pl.DataFrame]) -> TableVersion:
-        import polars as pl
-
-        if not partitions:
-            raise ValueError(f"{table}: name at least one partition to write")
-        marked = {
-            key: frame.with_columns(pl.lit(key).alias("partition"))
-            for key, frame in partitions.items()
-        }
-        pl.concat(marked.values())  # partitions that differ in their columns are refused
         with self._lock:
-            versions = self._versions.setdefault(table, [])
-            versions.append({**(versions[-1] if versions else {}), **marked})
-            number = len(versions) - 1
-        return TableVersion(
-            number,
-            {key: frame.height for key, frame in partitions.items()},
-            {key: fingerprint(frame) for key, frame in partitions.items()},
-        )
+            return self._write(table, partitions)
+
+    def write_after(
+        self, table: str, partitions: Mapping[str, pl.DataFrame], version: int | None
+    ) -> TableVersion:
+        with self._lock:
+            found = self.version(table)
+            if found != version:
+                raise TableConflict(
+                    f"{table}: read at version {version}, found {found}; read again"
+                )
+            return self._write(table, partitions)
 
     def read(
         self,
@@ -59,3 +55,22 @@ class InMemoryTables:
     def version(self, table: str) -> int | None:
         versions = self._versions.get(table)
         return len(versions) - 1 if versions else None
+
+    def _write(self, table: str, partitions: Mapping[str, pl.DataFrame]) -> TableVersion:
+        import polars as pl
+
+        if not partitions:
+            raise ValueError(f"{table}: name at least one partition to write")
+        marked = {
+            key: frame.with_columns(pl.lit(key).alias("partition"))
+            for key, frame in partitions.items()
+        }
+        pl.concat(marked.values())  # partitions that differ in their columns are refused
+        versions = self._versions.setdefault(table, [])
+        versions.append({**(versions[-1] if versions else {}), **marked})
+        number = len(versions) - 1
+        return TableVersion(
+            number,
+            {key: frame.height for key, frame in partitions.items()},
+            {key: fingerprint(frame) for key, frame in partitions.items()},
+        )

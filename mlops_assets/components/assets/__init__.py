@@ -7,8 +7,10 @@ import dagster as dg
 from mlops_assets.components.assets.backtest import build_backtest
 from mlops_assets.components.assets.candidates import build_candidates, build_ensemble_asset
 from mlops_assets.components.assets.data import build_data_assets
+from mlops_assets.components.assets.drill import build_rollback_drill
 from mlops_assets.components.assets.evaluation import build_evaluation
 from mlops_assets.components.assets.monitoring import build_monitoring_assets
+from mlops_assets.components.assets.online import build_online_features
 from mlops_assets.components.assets.registration import build_gate_override, build_model_version
 from mlops_assets.components.assets.release import build_deployment
 from mlops_assets.components.assets.training import (
@@ -24,6 +26,7 @@ def build_assets(model: ModelDefinition) -> list[dg.AssetsDefinition]:
     spec = model.spec
     return [
         *build_data_assets(model),
+        *([build_online_features(model)] if spec.features.online else []),
         build_training_set(model),
         *([build_study(model)] if spec.tuning else []),
         *(build_candidates(model) if model.compares_candidates else []),
@@ -34,5 +37,6 @@ def build_assets(model: ModelDefinition) -> list[dg.AssetsDefinition]:
         build_model_version(model),
         build_backtest(model),
         build_deployment(model),
+        build_rollback_drill(model),
         *build_monitoring_assets(model),
     ]

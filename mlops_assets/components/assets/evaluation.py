@@ -4,14 +4,8 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.adapters.ports import (
-    Clock,
-    Ledger,
-    ModelFiles,
-    Staging,
-    TableStore,
-    Tracking,
-)
+from mlops_assets.adapters.ports import Clock, Ledger, ModelFiles, TableStore, Tracking
+from mlops_assets.adapters.serving_ports import Staging
 from mlops_assets.components.assets.wiring import (
     ONE_RUN,
     Outcome,

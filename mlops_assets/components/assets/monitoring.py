@@ -4,7 +4,8 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.adapters.ports import Clock, Ledger, Reports, TableStore, Telemetry
+from mlops_assets.adapters.ports import Clock, Ledger, Reports, TableStore
+from mlops_assets.adapters.serving_ports import Telemetry
 from mlops_assets.components.assets.wiring import (
     asset_arguments,
     failing_when_refused,
@@ -22,6 +23,7 @@ from mlops_assets.components.metadata import (
 )
 from mlops_assets.components.partitions import build_partitions, earlier, keys_of
 from mlops_assets.components.stages import monitoring as stage
+from mlops_assets.components.stages.predictions import collect_predictions, prune_log
 
 
 class DriftReportConfig(dg.Config):
@@ -54,10 +56,15 @@ def _build_predictions(model: ModelDefinition) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         telemetry: dg.ResourceParam[Telemetry],
         tables: dg.ResourceParam[TableStore],
+        ledger: dg.ResourceParam[Ledger],
+        clock: dg.ResourceParam[Clock],
     ) -> dg.MaterializeResult:
-        version = stage.collect_predictions(model, keys_of(context), telemetry, tables)
+        collected = collect_predictions(model, keys_of(context), telemetry, tables)
+        pruned = prune_log(model, telemetry, tables, ledger, clock)
+        metadata = table_metadata(context, key, collected.version, collected.counts)
         return dg.MaterializeResult(
-            metadata=table_metadata(context, key, version), data_version=data_version(version)
+            metadata={**metadata, "lines_read": collected.attempts, "log_files_removed": pruned},
+            data_version=data_version(collected.version),
         )
 
     return predictions
@@ -84,8 +91,13 @@ def _build_performance(model: ModelDefinition) -> dg.AssetsDefinition:
             {"version": version, "predictions": r.predictions, "labelled": r.labelled, **r.metrics}
             for version, r in reports.items()
         ]
-        newest = list(reports.values())[-1].metrics if reports else {}
-        return dg.MaterializeResult(metadata={"versions": markdown_table(rows), **numbers(newest)})
+        newest = stage.find_newest(reports)
+        return dg.MaterializeResult(
+            metadata={
+                "versions": markdown_table(rows),
+                **numbers(newest.metrics if newest else {}),
+            }
+        )
 
     return performance
 

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.adapters.journal import read_champion, write_once
-from mlops_assets.adapters.ports import Clock, Ledger, ModelFiles, StagingServer, TableStore
+from mlops_assets.adapters.ports import Clock, Ledger, ModelFiles, TableStore
+from mlops_assets.adapters.serving_ports import StagingServer
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.stages.training import TrainedModel, load_trained
 from mlops_assets.components.stages.training_sets import days_of, load_split

@@ -1,16 +1,16 @@
-"""From logged predictions to performance, drift, and the decision to train again."""
+"""From collected predictions to performance, drift, and the decision to train again."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_assets.adapters.journal import read_champion, write_once
-from mlops_assets.adapters.ports import Clock, Ledger, Reports, TableStore, TableVersion, Telemetry
+from mlops_assets.adapters.ports import Clock, Ledger, Reports, TableStore
 from mlops_assets.components.definition import ModelDefinition
-from mlops_assets.components.stages.data import by_partition, model_names
+from mlops_assets.components.stages.predictions import SHADOW, read_predictions, select_features
 from mlops_assets.lifecycle.errors import RefusedError
 from mlops_assets.lifecycle.monitoring import DriftReport, measure_drift
 from mlops_assets.lifecycle.performance import PerformanceReport, measure_performance
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 DAY = "day"
+AS_SHADOW = " (shadow)"
+"""The end of a performance entry of answers that nobody got."""
+_ENTRY = "entry of performance"
 
 
 @dataclass(frozen=True)
@@ -35,38 +38,35 @@ class MeasuredDrift:
     page: Path | None
 
 
-def collect_predictions(
-    model: ModelDefinition, keys: Sequence[str], telemetry: Telemetry, tables: TableStore
-) -> TableVersion:
-    """Move logged predictions whose rows fall into the partitions to their table, each once."""
-    import polars as pl
-
-    logged = telemetry.predictions(model.name)
-    moment = pl.coalesce("time", "received_at")
-    wanted = (
-        logged.with_columns(model.calendar.assign_moment(moment).alias("partition"))
-        .filter(pl.col("partition").is_in(list(keys)))
-        .unique(["request_id", "row", "version"], keep="first", maintain_order=True)
-    )
-    return tables.write(
-        model.table("predictions"), by_partition(_with_features(model, wanted), keys)
-    )
-
-
 def join_labels(
     model: ModelDefinition, keys: Sequence[str], tables: TableStore
 ) -> dict[str, PerformanceReport]:
-    """Performance per version, oldest first, as far as labels have arrived."""
-    predictions = tables.read(model.table("predictions"), keys)
+    """Performance per version, oldest first, as far as labels have arrived.
+
+    What a version answered as a shadow is an entry of its own, ``v3 (shadow)``: labels compare it
+    before it gets any traffic. A row that a version was asked about twice counts once.
+    """
+    import polars as pl
+
+    predictions = read_predictions(model, keys, tables)
+    copied = pl.col("arm").eq_missing(SHADOW)
+    entry = pl.concat_str("version", pl.when(copied).then(pl.lit(AS_SHADOW)).otherwise(pl.lit("")))
+    answers = predictions.with_columns(entry.alias(_ENTRY)).unique(
+        [_ENTRY, "request_id", "row"], keep="first", maintain_order=True
+    )
     key, label = model.spec.entities.key, model.spec.label
     labels = tables.read(model.table("labels"), keys, columns=[key, label])
-    joined = predictions.join(labels, left_on="entity", right_on=key, how="left")
-    by_version = {
-        str(version): rows
-        for (version,), rows in joined.partition_by("version", as_dict=True).items()
+    joined = answers.join(labels, left_on="entity", right_on=key, how="left")
+    by_entry = {
+        str(name): rows for (name,), rows in joined.partition_by(_ENTRY, as_dict=True).items()
     }
-    oldest_first = sorted(by_version, key=lambda version: int(version.removeprefix("v")))
-    return {version: measure_performance(by_version[version], label) for version in oldest_first}
+    return {name: measure_performance(by_entry[name], label) for name in sorted(by_entry, key=_age)}
+
+
+def find_newest(reports: Mapping[str, PerformanceReport]) -> PerformanceReport | None:
+    """That of the newest version that callers got answers from."""
+    served = [report for entry, report in reports.items() if not entry.endswith(AS_SHADOW)]
+    return served[-1] if served else None
 
 
 def record_performance(
@@ -99,7 +99,8 @@ def compare_with_reference(
     if champion is None:
         raise RefusedError(f"{model.name}: no version serves yet; release one before monitoring it")
     reference = read_reference(model, champion.train_as_of, tables)
-    current = _with_day(model, tables.read(model.table("predictions"), [key]), "moment")
+    asked = select_features(model, read_predictions(model, [key], tables))
+    current = _with_day(model, asked, "moment")
     report = _measure(model, champion.digest, reference, current, ledger)
     body = {
         "version": champion.version,
@@ -184,30 +185,10 @@ def record_retraining(
     return decision
 
 
-def _with_features(model: ModelDefinition, logged: pl.DataFrame) -> pl.DataFrame:
-    """The log's columns and every feature of today's model, null where a version had none."""
-    import polars as pl
-
-    kinds = {
-        feature.name: pl.Float64 if feature.kind == "numeric" else pl.String
-        for feature in model.features
-    }
-    absent = [pl.lit(None, kinds[name]).alias(name) for name in kinds if name not in logged.columns]
-    fixed = [
-        "request_id",
-        "row",
-        "version",
-        "digest",
-        "arm",
-        "received_at",
-        "entity",
-        "time",
-        "probability",
-        "milliseconds",
-        "partition",
-    ]
-    moment = pl.coalesce("time", "received_at").alias("moment")
-    return logged.with_columns(absent).select(*fixed, moment, *model_names(model))
+def _age(entry: str) -> tuple[int, bool]:
+    """What sorts entries of performance by version, a version's shadow after itself."""
+    version = entry.removesuffix(AS_SHADOW)
+    return int(version.removeprefix("v")), version != entry
 
 
 def _with_day(model: ModelDefinition, table: pl.DataFrame, moment: str) -> pl.DataFrame:

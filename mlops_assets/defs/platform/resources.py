@@ -21,6 +21,7 @@ from mlops_assets.adapters.local_serving import LocalServing
 from mlops_assets.adapters.local_staging import LocalStaging
 from mlops_assets.adapters.mlflow_registry import MlflowRegistry
 from mlops_assets.adapters.mlflow_tracking import MlflowTracking
+from mlops_assets.adapters.online_tables import FolderOnlineTables
 from mlops_assets.adapters.optuna_studies import OptunaStudies
 from mlops_assets.adapters.ports import Tracking
 from mlops_assets.adapters.skops_models import FolderModelFiles
@@ -128,6 +129,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
         "staging": LocalStaging(state / "models"),
         "ui": DagsterUi(settings.dagster_ui),
         "serving": build_serving(settings),
+        "online": FolderOnlineTables(state / "online"),
         "telemetry": JsonlTelemetry(state / "prediction_log"),
         "reports": EvidentlyReports(state / "reports"),
         "alerts": AppriseAlerts(settings.alert_urls)
@@ -158,6 +160,7 @@ def build_serving(settings: Settings) -> LocalServing:
         models=settings.state / "models",
         log=settings.state / "prediction_log",
         state=settings.state / "serving",
+        online=settings.state / "online",
         port=settings.serving_port,
     )
 

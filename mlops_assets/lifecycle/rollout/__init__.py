@@ -1,1 +1,1 @@
-"""Progressive delivery: measuring (analysis) is kept apart from moving on (state, strategies)."""
+"""Progressive delivery: measuring (guardrails, promotion) is kept apart from moving on."""

@@ -30,7 +30,9 @@ class RolloutState:
 
     ``step`` counts the strategy's steps from 0; ``weight`` is the share of requests in percent
     that the version answers; ``since`` (ISO 8601, UTC) is when this step began, so that an
-    analysis never pools over steps; ``baseline`` is the champion it is compared with.
+    analysis never pools over steps; ``baseline`` is the champion it is compared with. ``mirror``
+    is the share of requests in percent that are copied to it, whose answers nobody gets.
+    ``paused``: a person holds it where it is; it can still be rolled back.
     """
 
     version: str
@@ -43,6 +45,8 @@ class RolloutState:
     reason: str
     baseline: str | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    mirror: int = 0
+    paused: bool = False
 
     @property
     def active(self) -> bool:
@@ -50,13 +54,30 @@ class RolloutState:
 
 
 @dataclass(frozen=True)
+class CutOff:
+    """That an endpoint stopped asking a version by itself, or was told to.
+
+    ``by`` is ``endpoint``, or who told it; ``reason`` says in words what the version did.
+    """
+
+    version: str
+    digest: str
+    reason: str
+    by: str = "endpoint"
+
+
+@dataclass(frozen=True)
 class Target:
-    """One version in the routing. ``weight`` in percent; 0 keeps it loaded and idle."""
+    """One version in the routing. ``weight`` in percent; 0 keeps it loaded and idle.
+
+    ``mirror``: percent of the requests that are copied to it; its answers are logged only.
+    """
 
     version: str
     digest: str
     weight: int
     arm: Literal["primary", "canary"]
+    mirror: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,19 +96,27 @@ class Routing:
         return next((t for t in self.targets if t.arm == "canary"), None)
 
 
-def build_routing(model: str, champion: Champion | None, rollout: RolloutState | None) -> Routing:
+def build_routing(
+    model: str,
+    champion: Champion | None,
+    rollout: RolloutState | None,
+    *,
+    cut_off: bool = False,
+) -> Routing:
     """The routing that follows from the champion and the model's latest rollout.
 
-    Before there is a champion the version that is initializing is loaded but answers nothing.
+    Before there is a champion the version that is initializing is loaded but answers nothing;
+    nor does one that the endpoint has cut off, until its rollout has ended.
     """
     canary = rollout if rollout and rollout.active else None
     if canary and champion and canary.digest == champion.digest:
         canary = None
     targets: list[Target] = []
+    silent = champion is None or cut_off
+    weight = 0 if canary is None or silent else canary.weight
     if champion:
-        share = 100 - canary.weight if canary else 100
-        targets.append(Target(champion.version, champion.digest, share, "primary"))
+        targets.append(Target(champion.version, champion.digest, 100 - weight, "primary"))
     if canary:
-        weight = canary.weight if champion else 0
-        targets.append(Target(canary.version, canary.digest, weight, "canary"))
+        mirror = 0 if silent else canary.mirror
+        targets.append(Target(canary.version, canary.digest, weight, "canary", mirror))
     return Routing(model, tuple(targets))

@@ -1,50 +1,34 @@
-"""Which strategy a model's rollouts follow, and the one question all of them answer: what next."""
+"""The one question all strategies answer: what next. Beginning, moving on, pausing."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
-from typing import Literal
+from typing import Any
 
-from mlops_assets.lifecycle.rollout.analysis import AnalysisPolicy, Window, judge_window
+from mlops_assets.lifecycle.errors import RefusedError
+from mlops_assets.lifecycle.rollout.ab_test import decide_ab_test
+from mlops_assets.lifecycle.rollout.blue_green import decide_blue_green
+from mlops_assets.lifecycle.rollout.canary import decide_canary
+from mlops_assets.lifecycle.rollout.decision import RolloutDecision, RolloutEvidence
+from mlops_assets.lifecycle.rollout.moves import hold, promote, roll_back
+from mlops_assets.lifecycle.rollout.policy import RolloutPolicy, Strategy
+from mlops_assets.lifecycle.rollout.recreate import decide_recreate
+from mlops_assets.lifecycle.rollout.shadow import decide_shadow
 from mlops_assets.lifecycle.rollout.state import Champion, Phase, RolloutState
 from mlops_assets.lifecycle.verdicts import Verdict
 
+Decide = Callable[[RolloutState, RolloutEvidence, RolloutPolicy], RolloutDecision]
 
-@dataclass(frozen=True)
-class RolloutPolicy:
-    """How a version gets from no traffic to all of it.
-
-    ``canary`` goes through ``steps`` (percent of the requests) and is analysed at each;
-    ``recreate`` switches at once. ``start``: ``automatic`` begins as soon as a challenger has
-    passed its gates, ``manual`` waits for a person. ``approval``: no version gets traffic before
-    a person has approved it.
-    """
-
-    strategy: Literal["canary", "recreate"] = "recreate"
-    steps: tuple[int, ...] = ()
-    analysis: AnalysisPolicy = field(default_factory=AnalysisPolicy)
-    start: Literal["automatic", "manual"] = "automatic"
-    approval: bool = False
-    ready_timeout: float = 60.0
-
-    def __post_init__(self) -> None:
-        if self.strategy == "recreate" and self.steps:
-            raise ValueError("steps belong to strategy canary, recreate has none")
-        if self.strategy == "canary":
-            _require_steps(self.steps)
-        if not self.ready_timeout > 0:  # said in this way, it refuses NaN too
-            raise ValueError(f"ready_timeout must be above 0, got {self.ready_timeout}")
-
-
-@dataclass(frozen=True)
-class RolloutDecision:
-    """What to do next with a rollout, and why."""
-
-    action: Literal["advance", "promote", "hold", "roll_back"]
-    weight: int
-    reason: str
-    verdict: Verdict | None = None
+STRATEGIES: dict[Strategy, Decide] = {
+    "shadow": decide_shadow,
+    "canary": decide_canary,
+    "blue_green": decide_blue_green,
+    "ab_test": decide_ab_test,
+    "recreate": decide_recreate,
+}
+"""How each strategy decides. A version that has no traffic yet is ready for its first step."""
 
 
 def begin_rollout(
@@ -66,33 +50,31 @@ def begin_rollout(
 
 
 def decide_next(
-    state: RolloutState, window: Window | None, policy: RolloutPolicy
+    state: RolloutState, evidence: RolloutEvidence, policy: RolloutPolicy
 ) -> RolloutDecision:
-    """What follows from the requests of the current step.
+    """What follows from everything that is known about the rollout.
 
-    While the version is initializing there is no window: it is then ready and has passed its
+    While the version is initializing the evidence is empty: it is then ready and has passed its
     gates, so it takes its first step. Without a baseline there is nothing to compare with, and
-    the version is promoted at once. After that, no window means no evidence: it waits.
+    the version is promoted at once. A version that its endpoint has cut off is rolled back, and
+    so is a paused one that does harm; else a paused one stays where it is.
     """
     if not state.active:
-        return RolloutDecision("hold", state.weight, f"the rollout has {state.phase}")
-    if state.phase == "initializing":
-        return _first_step(state, policy)
-    if window is None:
-        return RolloutDecision("hold", state.weight, "no requests seen yet")
-    verdict = judge_window(window, state.weight / 100, policy.analysis)
-    match verdict.outcome:
-        case "failed":
-            return RolloutDecision("roll_back", 0, verdict.reason, verdict)
-        case "inconclusive":
-            return RolloutDecision("hold", state.weight, verdict.reason, verdict)
-        case "passed":
-            return _onward(state, policy, verdict.reason, verdict)
+        return hold(state, f"the rollout has {state.phase}")
+    if evidence.cut_off is not None:
+        return _after_cut_off(state, evidence.cut_off)
+    if state.baseline is None:
+        decision = promote("the first version: nothing to compare with")
+    else:
+        decision = STRATEGIES[policy.strategy](state, evidence, policy)
+    return _while_paused(state, decision) if state.paused else decision
 
 
 def apply_decision(state: RolloutState, decision: RolloutDecision, at: datetime) -> RolloutState:
-    """The state after a decision; a hold leaves it as it is."""
-    evidence = decision.verdict.evidence if decision.verdict else {}
+    """The state after a decision; a hold leaves it as it is.
+
+    Its evidence is, by the name of the verdict, what each guardrail rested on.
+    """
     phase: Phase
     match decision.action:
         case "hold":
@@ -108,33 +90,66 @@ def apply_decision(state: RolloutState, decision: RolloutDecision, at: datetime)
         phase=phase,
         step=step,
         weight=decision.weight,
+        mirror=decision.mirror,
+        paused=False,
         since=at.isoformat(),
         reason=decision.reason,
-        evidence=evidence,
+        evidence=describe_verdicts(decision),
     )
 
 
-def _first_step(state: RolloutState, policy: RolloutPolicy) -> RolloutDecision:
-    if state.baseline is None:
-        return RolloutDecision("promote", 100, "the first version: nothing to compare with")
-    return _onward(state, policy, f"{state.version} is loaded and ready", None)
+def describe_verdicts(decision: RolloutDecision) -> dict[str, Any]:
+    """Plain values, by the name of each verdict: its outcome, its reason and its evidence."""
+    judged = decision.verdicts or ([decision.verdict] if decision.verdict else [])
+    return {
+        verdict.name: {
+            "outcome": verdict.outcome,
+            "reason": verdict.reason,
+            **verdict.evidence,
+        }
+        for verdict in judged
+    }
 
 
-def _onward(
-    state: RolloutState, policy: RolloutPolicy, reason: str, verdict: Verdict | None
-) -> RolloutDecision:
-    """The next step of the policy, or promotion after the last."""
-    if state.step + 1 < len(policy.steps):
-        return RolloutDecision("advance", policy.steps[state.step + 1], reason, verdict)
-    return RolloutDecision("promote", 100, reason, verdict)
+def pause(state: RolloutState, by: str, reason: str, at: datetime) -> RolloutState:
+    """Hold the rollout where it is until somebody resumes it; harm still rolls it back.
+
+    Raises ``RefusedError`` for a rollout that has ended or is paused already.
+    """
+    _require_active(state, "pause")
+    if state.paused:
+        raise RefusedError(f"{state.version} is paused already ({state.reason}); resume it first")
+    return replace(state, paused=True, reason=_said("paused", by, reason, at))
 
 
-def _require_steps(steps: tuple[int, ...]) -> None:
-    if not steps:
-        raise ValueError("canary needs steps, for example [10, 50]")
-    if any(not 1 <= step <= 99 for step in steps):
-        raise ValueError(
-            f"steps must be percentages from 1 to 99, got {list(steps)}; 100 follows by itself"
+def resume(state: RolloutState, by: str, reason: str, at: datetime) -> RolloutState:
+    """Let a paused rollout go on. Raises ``RefusedError`` for one that is not paused."""
+    _require_active(state, "resume")
+    if not state.paused:
+        raise RefusedError(f"{state.version} is not paused, there is nothing to resume")
+    return replace(state, paused=False, reason=_said("resumed", by, reason, at))
+
+
+def _said(done: str, by: str, reason: str, at: datetime) -> str:
+    whom = f" by {by}" if by else ""
+    return f"{done}{whom} at {at.isoformat(timespec='seconds')}: {reason}"
+
+
+def _require_active(state: RolloutState, wanted: str) -> None:
+    if not state.active:
+        raise RefusedError(
+            f"the rollout of {state.version} has {state.phase}; only one in progress can {wanted}"
         )
-    if list(steps) != sorted(set(steps)):
-        raise ValueError(f"steps must rise from one to the next, got {list(steps)}")
+
+
+def _after_cut_off(state: RolloutState, cut_off: str) -> RolloutDecision:
+    reason = f"the endpoint stopped asking {state.version}: {cut_off}"
+    verdict = Verdict("the_endpoint_asks_the_version", "failed", reason)
+    return roll_back(reason, verdict, (verdict,))
+
+
+def _while_paused(state: RolloutState, decision: RolloutDecision) -> RolloutDecision:
+    harmed = decision.verdict is not None and decision.verdict.outcome == "failed"
+    if decision.action == "roll_back" and harmed:
+        return decision
+    return hold(state, state.reason, decision.verdict, decision.verdicts)

@@ -1,7 +1,8 @@
-"""The strategy of a rollout as a state machine: which weights, which ends, and no way round."""
+"""A rollout as a state machine: which weights, which ends, and no way round."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -9,22 +10,42 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_assets.lifecycle.rollout.analysis import AnalysisPolicy, Arm, Window, judge_window
+from mlops_assets.lifecycle.errors import RefusedError
+from mlops_assets.lifecycle.rollout.decision import RolloutDecision, RolloutEvidence
+from mlops_assets.lifecycle.rollout.policy import AnalysisPolicy, RolloutPolicy
 from mlops_assets.lifecycle.rollout.state import Champion, RolloutState, build_routing
 from mlops_assets.lifecycle.rollout.strategy import (
-    RolloutDecision,
-    RolloutPolicy,
+    STRATEGIES,
     apply_decision,
     begin_rollout,
     decide_next,
+    pause,
+    resume,
 )
+from mlops_assets.lifecycle.rollout.window import Arm, Window
 
 BEGIN = datetime(2013, 4, 1, tzinfo=UTC)
 CHAMPION = Champion("v1", "d1", "2013-03-04")
+NOTHING = RolloutEvidence()
 CANARY = RolloutPolicy("canary", (10, 50), AnalysisPolicy(minimum_sample=100))
-GOOD = Window(Arm("v2", 100, 0), Arm("v1", 900, 0))
-SMALL = Window(Arm("v2", 99, 0), Arm("v1", 900, 0))
-BAD = Window(Arm("v2", 100, 100), Arm("v1", 900, 0))
+POLICY_OF = {
+    "shadow": RolloutPolicy("shadow", (10, 50)),
+    "canary": CANARY,
+    "blue_green": RolloutPolicy("blue_green"),
+    "ab_test": RolloutPolicy("ab_test", split=30),
+    "recreate": RolloutPolicy("recreate"),
+}
+ALL = pytest.mark.parametrize("policy", POLICY_OF.values(), ids=POLICY_OF)
+
+
+def window(weight: int, units: int = 700, failed: int = 0) -> Window:
+    """All of the canary's failures are first ones; the baseline has none."""
+    others = units * (100 - weight) // weight
+    return Window(
+        weight,
+        Arm("v2", requests=units, units=units, failed=failed, errors=failed),
+        Arm("v1", requests=others, units=others),
+    )
 
 
 def begin(champion: Champion | None = CHAMPION) -> RolloutState:
@@ -32,13 +53,17 @@ def begin(champion: Champion | None = CHAMPION) -> RolloutState:
 
 
 def advance(
-    state: RolloutState, window: Window | None, policy: RolloutPolicy = CANARY, hours: int = 1
+    state: RolloutState,
+    evidence: RolloutEvidence = NOTHING,
+    policy: RolloutPolicy = CANARY,
+    hours: int = 1,
 ) -> tuple[RolloutState, RolloutDecision]:
-    decision = decide_next(state, window, policy)
+    decision = decide_next(state, evidence, policy)
     return apply_decision(state, decision, BEGIN + timedelta(hours=hours)), decision
 
 
-# --- one rollout, step by step ------------------------------------------------------------------
+def test_every_strategy_that_a_policy_can_name_has_an_answer():
+    assert set(STRATEGIES) == set(POLICY_OF)
 
 
 def test_a_rollout_begins_loaded_and_silent_beside_the_champion():
@@ -49,138 +74,190 @@ def test_a_rollout_begins_loaded_and_silent_beside_the_champion():
     assert begin(None).reason == "loading, there is no champion yet"
 
 
-def test_a_good_version_takes_every_step_and_is_promoted_after_the_last():
-    state, weights = begin(), []
-    actions = []
-    for window in (None, GOOD, GOOD):
-        state, decision = advance(state, window)
-        weights.append(state.weight)
-        actions.append(decision.action)
-    assert weights == [10, 50, 100]
-    assert actions == ["advance", "advance", "promote"]
-    assert (state.phase, state.step) == ("succeeded", 2)
+@pytest.mark.parametrize(
+    ("strategy", "weight", "mirror", "phase"),
+    [
+        ("shadow", 0, 100, "progressing"),
+        ("canary", 10, 0, "progressing"),
+        ("blue_green", 100, 0, "progressing"),
+        ("ab_test", 30, 0, "progressing"),
+        ("recreate", 100, 0, "succeeded"),
+    ],
+)
+def test_each_strategy_takes_its_own_first_step(strategy, weight, mirror, phase):
+    state, decision = advance(begin(), policy=POLICY_OF[strategy])
+    assert (state.weight, state.mirror, state.phase, state.step) == (weight, mirror, phase, 0)
+    assert decision.reason.startswith("v2 is loaded and ready")
 
 
-def test_too_small_a_window_holds_the_step_and_its_beginning():
-    state, _ = advance(begin(), None)
-    held, decision = advance(state, SMALL, hours=9)
-    assert decision.action == "hold"
-    assert decision.weight == 10
-    assert held is state
-
-
-def test_a_broken_version_loses_its_traffic_at_once_and_the_reason_is_kept():
-    state, _ = advance(begin(), None)
-    failed, decision = advance(state, BAD, hours=2)
-    assert decision.action == "roll_back"
-    assert (failed.phase, failed.step, failed.weight) == ("failed", 0, 0)
-    assert failed.reason == "v2 failed 100 of 100 requests, v1 0 of 900: more than chance explains"
-    assert failed.evidence["canary"] == {"version": "v2", "requests": 100, "errors": 100}
-    assert failed.since == (BEGIN + timedelta(hours=2)).isoformat()
-
-
-def test_each_step_begins_anew_so_that_windows_are_never_pooled():
-    first, _ = advance(begin(), None, hours=1)
-    second, _ = advance(first, GOOD, hours=5)
-    assert [first.since, second.since] == [
-        (BEGIN + timedelta(hours=hour)).isoformat() for hour in (1, 5)
-    ]
-
-
-def test_a_window_is_judged_at_the_weight_of_its_step():
-    state = replace(begin(), phase="progressing", step=1, weight=50)
-    window = Window(Arm("v2", 500, 9), Arm("v1", 500, 3))
-    decision = decide_next(state, window, CANARY)
-    assert decision.verdict == judge_window(window, 0.5, CANARY.analysis)
-    assert decision.verdict.evidence["weight"] == 0.5
-
-
-@pytest.mark.parametrize("policy", [CANARY, RolloutPolicy()])
+@ALL
 def test_the_first_version_is_promoted_at_once_with_nothing_to_compare_with(policy):
-    state, decision = advance(begin(None), None, policy)
+    state, decision = advance(begin(None), policy=policy)
     assert decision.action == "promote"
     assert decision.reason == "the first version: nothing to compare with"
-    assert (state.phase, state.weight) == ("succeeded", 100)
+    assert (state.phase, state.weight, state.mirror) == ("succeeded", 100, 0)
 
 
-def test_recreate_switches_at_once():
-    state, decision = advance(begin(), None, RolloutPolicy("recreate"))
-    assert (decision.action, state.phase, state.weight) == ("promote", "succeeded", 100)
+@ALL
+@pytest.mark.parametrize("champion", [CHAMPION, None])
+@pytest.mark.parametrize("paused", [True, False])
+def test_a_version_that_its_endpoint_cut_off_is_rolled_back_at_once(policy, champion, paused):
+    cut = RolloutEvidence(cut_off="5 of 5 attempts threw ValueError")
+    begun, _ = advance(begin(), policy=policy)
+    for state in (begin(champion), begun):
+        if state.active:
+            moved, decision = advance(replace(state, paused=paused), cut, policy)
+            assert decision.action == "roll_back"
+            assert decision.reason == (
+                "the endpoint stopped asking v2: 5 of 5 attempts threw ValueError"
+            )
+            assert (moved.phase, moved.weight, moved.mirror, moved.paused) == (
+                "failed",
+                0,
+                0,
+                False,
+            )
 
 
-def test_a_progressing_version_without_a_window_is_held_not_promoted_unseen():
-    state = replace(begin(), phase="progressing", step=1, weight=50)
-    decision = decide_next(state, None, CANARY)
-    assert (decision.action, decision.weight) == ("hold", 50)
-    assert decision.reason == "no requests seen yet"
-
-
+@ALL
 @pytest.mark.parametrize("phase", ["succeeded", "failed"])
-@pytest.mark.parametrize("window", [None, GOOD, BAD])
-def test_a_rollout_that_has_ended_never_moves_again(phase, window):
+@pytest.mark.parametrize("evidence", [NOTHING, RolloutEvidence(cut_off="it threw")])
+def test_a_rollout_that_has_ended_never_moves_again(policy, phase, evidence):
     ended = replace(begin(), phase=phase, weight=100 if phase == "succeeded" else 0)
-    moved, decision = advance(ended, window)
-    assert decision.action == "hold"
-    assert decision.reason == f"the rollout has {phase}"
+    moved, decision = advance(ended, evidence, policy)
+    assert (decision.action, decision.reason) == ("hold", f"the rollout has {phase}")
     assert moved is ended
 
 
-# --- any sequence of windows --------------------------------------------------------------------
+def test_what_each_guardrail_said_is_kept_in_the_state_as_plain_values():
+    state, _ = advance(begin())
+    failed, _ = advance(state, RolloutEvidence((window(10, 100, 90),)), hours=2)
+    found = failed.evidence["canary_errors_are_not_higher"]
+    assert found["outcome"] == "failed"
+    assert found["reason"] == failed.reason
+    assert found["log10_e"] > found["log10_e_limit"]
+    assert json.loads(json.dumps(failed.evidence)) == failed.evidence
+    assert failed.since == (BEGIN + timedelta(hours=2)).isoformat()
 
-STEPS = st.sets(st.integers(1, 99), min_size=1, max_size=5).map(lambda made: tuple(sorted(made)))
-POLICIES = st.just(RolloutPolicy("recreate")) | st.builds(
-    lambda steps, sample: RolloutPolicy("canary", steps, AnalysisPolicy(minimum_sample=sample)),
+
+# --- a person holds it --------------------------------------------------------------------------
+
+
+@ALL
+def test_a_paused_rollout_stays_where_it_is_whatever_good_is_known(policy):
+    for state in (begin(), advance(begin(), policy=policy)[0]):
+        if state.active:
+            held = pause(state, "ada", "a holiday", BEGIN)
+            good = RolloutEvidence((window(10), window(50), window(30)))
+            moved, decision = advance(held, good, policy)
+            assert moved is held
+            assert decision.action == "hold"
+            assert decision.reason == "paused by ada at 2013-04-01T00:00:00+00:00: a holiday"
+
+
+def test_a_paused_version_that_does_harm_is_rolled_back():
+    state, _ = advance(begin())
+    held = pause(state, "ada", "a holiday", BEGIN)
+    moved, decision = advance(held, RolloutEvidence((window(10, 100, 90),)))
+    assert decision.action == "roll_back"
+    assert (moved.phase, moved.paused) == ("failed", False)
+
+
+def test_a_paused_version_is_not_rolled_back_because_time_is_up():
+    analysis = AnalysisPolicy(minimum_sample=100, maximum_sample=200)
+    policy = RolloutPolicy("canary", (10,), analysis)
+    state, _ = advance(begin(), policy=policy)
+    late = RolloutEvidence((window(10, 200),))
+    assert decide_next(state, late, policy).action == "roll_back"
+    assert decide_next(pause(state, "ada", "a holiday", BEGIN), late, policy).action == "hold"
+
+
+def test_a_resumed_rollout_goes_on_where_it_was():
+    state, _ = advance(begin())
+    later = BEGIN + timedelta(days=3)
+    going = resume(pause(state, "ada", "a holiday", BEGIN), "bo", "back again", later)
+    assert going.reason == "resumed by bo at 2013-04-04T00:00:00+00:00: back again"
+    assert replace(going, reason=state.reason) == state
+    moved, _ = advance(going, RolloutEvidence((window(10),)))
+    assert moved.weight == 50
+
+
+def test_who_takes_traffic_away_need_not_say_who_they_are():
+    held = pause(advance(begin())[0], "", "a holiday", BEGIN)
+    assert held.reason.startswith("paused at 2013")
+
+
+def test_what_cannot_be_paused_or_resumed_says_why():
+    state = begin()
+    with pytest.raises(RefusedError, match="v2 is not paused, there is nothing to resume"):
+        resume(state, "ada", "", BEGIN)
+    with pytest.raises(RefusedError, match=r"v2 is paused already \(paused by ada .*resume it"):
+        pause(pause(state, "ada", "why", BEGIN), "bo", "too", BEGIN)
+    ended = replace(state, phase="failed")
+    for act, said in ((pause, "pause"), (resume, "resume")):
+        with pytest.raises(RefusedError, match=f"has failed; only one in progress can {said}"):
+            act(ended, "ada", "", BEGIN)
+
+
+# --- any sequence of evidence -------------------------------------------------------------------
+
+STEPS = st.sets(st.integers(1, 99), min_size=1, max_size=4).map(lambda made: tuple(sorted(made)))
+POLICIES = st.sampled_from(list(POLICY_OF.values())) | st.builds(
+    lambda steps, sample, most: RolloutPolicy(
+        "canary", steps, AnalysisPolicy(sample, maximum_sample=most and most * sample)
+    ),
     STEPS,
     st.integers(1, 60),
+    st.none() | st.integers(4, 9),
 )
-ARMS = st.tuples(st.integers(0, 120), st.integers(0, 60))
-WINDOWS = st.lists(
-    st.sampled_from([GOOD, GOOD, GOOD, SMALL, BAD])
-    | st.builds(
-        lambda canary, baseline: Window(
-            Arm("v2", sum(canary), canary[1]), Arm("v1", sum(baseline), baseline[1])
-        ),
-        ARMS,
-        ARMS,
-    ),
-    max_size=12,
+COUNTS = st.lists(
+    st.tuples(st.integers(0, 900), st.sampled_from([0, 0, 0, 1, 60]), st.sampled_from([0, 0, 30])),
+    max_size=10,
 )
+CUTS = st.sampled_from([None] * 9 + ["it threw"])
 
 
-@settings(deadline=None, max_examples=100)
-@given(policy=POLICIES, windows=WINDOWS)
-def test_any_sequence_of_windows_keeps_the_rules_of_a_rollout(policy, windows):
-    state, passed = begin(), 0
-    for hours, window in enumerate([None, *windows]):
-        before = state
-        state, decision = advance(before, window, policy, hours)
-        assert state.weight in {0, *policy.steps, 100}
-        assert state.weight == decision.weight
-        if not before.active:
+def evidence_for(state: RolloutState, counts: tuple[int, int, int], cut: str | None):
+    """What may be known at the state's weight: canary units, its failures, the baseline's."""
+    units, failed, others = counts
+    if state.phase != "progressing":
+        return RolloutEvidence(cut_off=cut)
+    failed = min(failed, units)
+    canary = Arm("v2", requests=units, units=units, failed=failed, errors=failed)
+    baseline = Arm("v1", requests=900, units=900, failed=others, errors=others)
+    return RolloutEvidence((Window(state.weight, canary, baseline),), cut)
+
+
+@settings(deadline=None, max_examples=150)
+@given(policy=POLICIES, counts=COUNTS, cut=CUTS)
+def test_any_sequence_of_evidence_keeps_the_rules_of_a_rollout(policy, counts, cut):
+    state = begin()
+    allowed = {0, 100, *policy.steps, policy.split}
+    for hours, seen in enumerate([(0, 0, 0), *counts]):
+        before, evidence = state, evidence_for(state, seen, cut if hours == 4 else None)
+        state, decision = advance(before, evidence, policy, hours)
+        assert state.weight in allowed
+        assert (state.weight, state.mirror) == (decision.weight, decision.mirror)
+        if not before.active or decision.action == "hold":
             assert state is before
         elif decision.action == "roll_back":
-            assert (state.phase, state.weight) == ("failed", 0)
-            assert decision.verdict.outcome == "failed"
-        elif decision.action == "hold":
-            assert state is before
-            assert decision.verdict.outcome == "inconclusive"
+            assert (state.phase, state.weight, state.mirror) == ("failed", 0, 0)
+            assert decision.verdict.outcome != "passed"
         else:
             assert state.step == before.step + 1
-            assert state.weight > before.weight
-            assert window is None or decision.verdict.passed
-            passed += window is not None
             assert state.since == (BEGIN + timedelta(hours=hours)).isoformat()
-        if state.phase == "succeeded":
-            assert passed == len(policy.steps)
-            assert state.weight == 100
+            assert not any(verdict.outcome == "failed" for verdict in decision.verdicts)
+        if decision.action == "promote" and policy.strategy == "canary":
+            assert all(verdict.passed for verdict in decision.verdicts)
+            assert before.weight == policy.steps[-1]
 
 
-@settings(deadline=None, max_examples=40)
-@given(policy=POLICIES, windows=WINDOWS)
-def test_at_every_moment_the_routing_gives_out_all_requests(policy, windows):
+@settings(deadline=None, max_examples=60)
+@given(policy=POLICIES, counts=COUNTS, cut=CUTS)
+def test_at_every_moment_the_routing_gives_out_all_requests(policy, counts, cut):
     state = begin()
-    for hours, window in enumerate([None, *windows]):
-        state, _ = advance(state, window, policy, hours)
+    for seen in [(0, 0, 0), *counts]:
+        state, _ = advance(state, evidence_for(state, seen, cut), policy)
         champion = Champion("v2", "d2", "") if state.phase == "succeeded" else CHAMPION
         routing = build_routing("delays", champion, state)
         assert sum(target.weight for target in routing.targets) == 100
@@ -188,50 +265,16 @@ def test_at_every_moment_the_routing_gives_out_all_requests(policy, windows):
         assert answered.get("v2", 0) == state.weight
 
 
-@settings(deadline=None, max_examples=40)
-@given(policy=POLICIES, windows=WINDOWS, at=st.integers(0, 100))
-def test_holding_twice_is_holding_once(policy, windows, at):
+@settings(deadline=None, max_examples=60)
+@given(policy=POLICIES, counts=COUNTS, at=st.integers(0, 100))
+def test_deciding_changes_nothing_and_holding_twice_is_holding_once(policy, counts, at):
     state = begin()
-    for window in [None, *windows]:
-        state, decision = advance(state, window, policy)
-        if decision.action == "hold":
-            again = apply_decision(state, decision, BEGIN + timedelta(days=at))
-            assert again == state
-            assert decide_next(again, window, policy) == decision
-
-
-@settings(deadline=None, max_examples=40)
-@given(policy=POLICIES, windows=WINDOWS)
-def test_deciding_changes_nothing_and_is_repeatable(policy, windows):
-    state = begin()
-    for window in [None, *windows]:
-        kept = replace(state)
-        assert decide_next(state, window, policy) == decide_next(state, window, policy)
+    for seen in [(0, 0, 0), *counts]:
+        kept, evidence = replace(state), evidence_for(state, seen, None)
+        decision = decide_next(state, evidence, policy)
+        assert decide_next(state, evidence, policy) == decision
         assert state == kept
-        state, _ = advance(state, window, policy)
-        assert (state.version, state.digest, state.baseline) == ("v2", "d2", "v1")
-
-
-# --- policies -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("strategy", "steps", "said"),
-    [
-        ("canary", (), r"canary needs steps, for example \[10, 50\]"),
-        ("canary", (0, 50), r"percentages from 1 to 99, got \[0, 50\]; 100 follows by itself"),
-        ("canary", (10, 100), r"percentages from 1 to 99, got \[10, 100\]"),
-        ("canary", (-5,), r"percentages from 1 to 99, got \[-5\]"),
-        ("canary", (50, 10), r"steps must rise from one to the next, got \[50, 10\]"),
-        ("canary", (10, 10), r"steps must rise from one to the next, got \[10, 10\]"),
-        ("recreate", (10,), "steps belong to strategy canary, recreate has none"),
-    ],
-)
-def test_steps_that_cannot_be_taken_are_refused_with_what_to_do(strategy, steps, said):
-    with pytest.raises(ValueError, match=said):
-        RolloutPolicy(strategy, steps)
-
-
-@given(steps=STEPS)
-def test_any_rising_percentages_are_steps(steps):
-    assert RolloutPolicy("canary", steps).steps == steps
+        moved = apply_decision(state, decision, BEGIN + timedelta(days=at))
+        assert decision.action != "hold" or moved is state
+        assert (moved.version, moved.digest, moved.baseline) == ("v2", "d2", "v1")
+        state = moved

@@ -1,0 +1,1 @@
+"""How often rollouts are decided wrongly: simulated, beside what others decide by."""
