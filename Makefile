@@ -82,6 +82,10 @@ conformance: $(PEERS_READY)  ## the protocol's checks on ours and on the KServe 
 	@$(BIN)/pytest mlops_assets_tests/conformance $(if $(URL),--endpoint $(URL)) $(if $(MODEL),--model $(MODEL)) $(ARGS)
 	@$(if $(URL),,$(BIN)/mlops-assets conformance --peers $(PEERS))
 
+.PHONY: faults
+faults: $(READY)  ## kill, starve and mislead the processes for some minutes; what was expected, what was seen
+	@MLOPS_ASSETS_FAULTS=long $(BIN)/pytest mlops_assets_tests/faults $(ARGS)
+
 .PHONY: simulate
 simulate: $(READY)  ## how often rollouts are decided wrongly, beside other rules (a few minutes)
 	@$(BIN)/mlops-assets simulate

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import httpx
     import polars as pl
 
-MODULE = "mlops_assets.serving.tethered"
+MODULE = "mlops_assets.serving.process.tethered"
 START_SECONDS = 60.0
 LOAD_SECONDS = 60.0
 STOP_SECONDS = 10.0

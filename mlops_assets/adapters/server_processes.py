@@ -10,8 +10,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-WORKER_MODULES = ("mlops_assets.serving", "mlops_assets.serving.tethered")
-SUPERVISOR_MODULE = "mlops_assets.serving.supervisor"
+WORKER_MODULES = ("mlops_assets.serving", "mlops_assets.serving.process.tethered")
+SUPERVISOR_MODULE = "mlops_assets.serving.process.supervisor"
 POLL_SECONDS = 0.05
 
 _started: dict[int, subprocess.Popen[bytes]] = {}

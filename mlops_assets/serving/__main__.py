@@ -23,9 +23,9 @@ from collections.abc import Callable
 import uvicorn
 
 from mlops_assets.serving.app import build_app
-from mlops_assets.serving.draining import DRAIN_SECONDS, DrainingServer
-from mlops_assets.serving.listening import announce, bind, describe_bind_error
 from mlops_assets.serving.no_unpickling import refuse_unpickling
+from mlops_assets.serving.process.draining import DRAIN_SECONDS, DrainingServer
+from mlops_assets.serving.process.listening import announce, bind, describe_bind_error
 from mlops_assets.serving.settings import Settings, parse_arguments
 
 HEAVY = ("sqlalchemy", "sqlalchemy.dialects.sqlite", "pandas", "sklearn.ensemble", "skops.io")

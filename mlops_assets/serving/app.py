@@ -16,19 +16,19 @@ from mlops_assets.adapters.online_tables import FolderOnlineTables
 from mlops_assets.adapters.skops_models import FolderModelFiles
 from mlops_assets.adapters.sql_ledger import SqlLedger
 from mlops_assets.lifecycle.errors import RequestError
-from mlops_assets.serving.access import warn_of_open_address
-from mlops_assets.serving.answering import Answering
-from mlops_assets.serving.catalog import Catalog
-from mlops_assets.serving.endpoints import Endpoints, respond
-from mlops_assets.serving.inference import FAILED, Inference, find_call
-from mlops_assets.serving.metrics import Metrics
-from mlops_assets.serving.online import OnlineLookups
-from mlops_assets.serving.prediction_log import PredictionLog
-from mlops_assets.serving.readings import Readings
-from mlops_assets.serving.routing import RoutingWatch
+from mlops_assets.serving.answering.answering import Answering
+from mlops_assets.serving.answering.online import OnlineLookups
+from mlops_assets.serving.answering.prediction_log import PredictionLog
+from mlops_assets.serving.routing.catalog import Catalog
+from mlops_assets.serving.routing.routing import RoutingWatch
+from mlops_assets.serving.routing.versions import Versions
 from mlops_assets.serving.settings import Settings
-from mlops_assets.serving.swagger import Documentation
-from mlops_assets.serving.versions import Versions
+from mlops_assets.serving.web.access import warn_of_open_address
+from mlops_assets.serving.web.endpoints import Endpoints, respond
+from mlops_assets.serving.web.inference import FAILED, Inference, find_call
+from mlops_assets.serving.web.metrics import Metrics
+from mlops_assets.serving.web.readings import Readings
+from mlops_assets.serving.web.swagger import Documentation
 
 
 class ModelServer(Starlette):

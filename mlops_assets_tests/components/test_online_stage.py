@@ -22,7 +22,7 @@ from mlops_assets.defs.flight_delays import model as flight_delays
 from mlops_assets.lifecycle.errors import FeatureError
 from mlops_assets.lifecycle.features import count_changes
 from mlops_assets.lifecycle.point_in_time import PREDICTED_AT
-from mlops_assets.serving.online import OnlineLookups
+from mlops_assets.serving.answering.online import OnlineLookups
 from mlops_assets_tests.examples.reading import read_example
 
 FLIGHTS, RAIN = "flight_delays", "seattle_rain"

@@ -28,11 +28,11 @@ from mlops_assets.adapters.skops_models import FolderModelFiles
 from mlops_assets.adapters.sql_ledger import SqlLedger
 from mlops_assets.lifecycle.rollout.state import Champion, RolloutState
 from mlops_assets.lifecycle.training import Feature, ModelSignature, fit_estimator
-from mlops_assets.serving.answering import Answering
+from mlops_assets.serving.answering.answering import Answering
 from mlops_assets.serving.app import build_app
-from mlops_assets.serving.routing import RoutingWatch
+from mlops_assets.serving.routing.routing import RoutingWatch
+from mlops_assets.serving.routing.versions import Version, Versions
 from mlops_assets.serving.settings import Settings
-from mlops_assets.serving.versions import Version, Versions
 
 MODEL = "delays"
 FEATURES = (Feature("distance", "numeric"), Feature("carrier", "categorical"))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.lifecycle.errors import RequestError
-from mlops_assets.serving.access import Access, is_loopback, warn_of_open_address
+from mlops_assets.serving.web.access import Access, is_loopback, warn_of_open_address
 
 TOKEN = "open-sesame-1234"
 PATH = "/v2/models/delays/versions/v2/cut_off"

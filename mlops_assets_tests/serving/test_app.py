@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import pytest
 
-from mlops_assets.serving.endpoints import EXTENSIONS
+from mlops_assets.serving.web.endpoints import EXTENSIONS
 
 
 def test_the_server_describes_itself(server):
@@ -168,7 +168,7 @@ def test_a_wrong_method_names_the_right_one(server):
 
 
 def test_an_error_of_the_server_shows_no_internals(server, monkeypatch):
-    monkeypatch.setattr("mlops_assets.serving.catalog.Catalog.check_ready", lambda _: 1 / 0)
+    monkeypatch.setattr("mlops_assets.serving.routing.catalog.Catalog.check_ready", lambda _: 1 / 0)
     answer = server.client.get("/v2/health/ready")
     assert answer.status_code == 500
     assert answer.json() == {"error": "the server failed; its own log has the reason"}
@@ -197,7 +197,9 @@ def test_predictions_are_asked_for_by_post(server, path, method):
 def test_given_a_predictor_that_fails_unexpectedly_then_the_answer_shows_no_internals(
     server, request_body, monkeypatch, caplog
 ):
-    monkeypatch.setattr("mlops_assets.serving.answering.Answering.infer", lambda *_: 1 / 0)
+    monkeypatch.setattr(
+        "mlops_assets.serving.answering.answering.Answering.infer", lambda *_: 1 / 0
+    )
     answer = server.infer(request_body())
     assert answer.status_code == 500
     assert answer.json() == {"error": "the server failed; its own log has the reason"}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.lifecycle.rollout.state import Target
-from mlops_assets.serving.arms import falls_to_canary, is_mirrored
+from mlops_assets.serving.answering.arms import falls_to_canary, is_mirrored
 
 DIGEST = "a" * 64
 UNITS = [f"flight-{number}" for number in range(4000)]

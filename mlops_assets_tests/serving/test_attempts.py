@@ -12,18 +12,18 @@ import pytest
 from mlops_assets.lifecycle.errors import FeatureError
 from mlops_assets.lifecycle.rollout.state import Target
 from mlops_assets.lifecycle.training import Feature
-from mlops_assets.serving.asked import Asked
-from mlops_assets.serving.attempts import (
+from mlops_assets.serving.answering.asked import Asked
+from mlops_assets.serving.answering.attempts import (
     INLINE_ROWS,
     Attempt,
     Attempts,
     PredictionError,
     predict,
 )
-from mlops_assets.serving.plans import Trial
-from mlops_assets.serving.prediction_log import LogLine, PredictionLog
-from mlops_assets.serving.rows import Rows
-from mlops_assets.serving.versions import Version
+from mlops_assets.serving.answering.plans import Trial
+from mlops_assets.serving.answering.prediction_log import LogLine, PredictionLog
+from mlops_assets.serving.answering.rows import Rows
+from mlops_assets.serving.routing.versions import Version
 
 ROWS = Rows({"distance": [1.0, 2.0], "carrier": ["UA", None]}, 2)
 

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.lifecycle.errors import RequestError
-from mlops_assets.serving.binary import (
+from mlops_assets.serving.protocol import InferRequest, RequestedOutput
+from mlops_assets.serving.web.binary import (
     DTYPES,
     decode_binary_request,
     read_elements,
     wants_binary,
     write_elements,
 )
-from mlops_assets.serving.protocol import InferRequest, RequestedOutput
 
 HEADER = "Inference-Header-Content-Length"
 FORMATS = {"FP64": "d", "FP32": "f", "FP16": "e", "INT8": "b", "INT16": "h", "INT32": "i"}

@@ -11,10 +11,10 @@ from sqlalchemy.exc import OperationalError
 from mlops_assets.adapters.journal import read_cut_off, write_cut_off
 from mlops_assets.lifecycle.errors import LedgerConflict, RequestError
 from mlops_assets.lifecycle.rollout.state import CutOff
-from mlops_assets.serving import routing
-from mlops_assets.serving.cut_offs import CutOffs, read_pending
-from mlops_assets.serving.routing import RoutingWatch
-from mlops_assets.serving.versions import Versions
+from mlops_assets.serving.routing import routing
+from mlops_assets.serving.routing.cut_offs import CutOffs, read_pending
+from mlops_assets.serving.routing.routing import RoutingWatch
+from mlops_assets.serving.routing.versions import Versions
 
 CUT_OFF = CutOff("v2", "d2", "it failed")
 LOCKED = OperationalError("INSERT", {}, Exception("database is locked"))

@@ -16,7 +16,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from mlops_assets.lifecycle.training import Feature, to_model_frame
 from mlops_assets.serving.compiling import build_predictor
-from mlops_assets.serving.examples import ANY_NUMBER, ANY_TEXT, find_example
+from mlops_assets.serving.web.examples import ANY_NUMBER, ANY_TEXT, find_example
 
 ROWS = pl.DataFrame(
     {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.serving.guards import Guard, GuardPolicy, judge_attempts
+from mlops_assets.serving.answering.guards import Guard, GuardPolicy, judge_attempts
 
 POLICY = GuardPolicy()
 

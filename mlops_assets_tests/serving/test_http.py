@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.lifecycle.errors import RequestError
-from mlops_assets.serving import http
-from mlops_assets.serving.http import Head, read_body, read_head, send, send_error
+from mlops_assets.serving.web import http
+from mlops_assets.serving.web.http import Head, read_body, read_head, send, send_error
 
 GONE = {"type": "http.disconnect"}
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.serving.inference import Call, find_call
+from mlops_assets.serving.web.inference import Call, find_call
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ from mlops_assets.lifecycle.rollout.state import (
     Routing,
     Target,
 )
-from mlops_assets.serving.last_good import LedgerReading, read_last_good, write_last_good
-from mlops_assets.serving.ledger_reading import read_ledger, read_previous_champion
+from mlops_assets.serving.routing.last_good import LedgerReading, read_last_good, write_last_good
+from mlops_assets.serving.routing.ledger_reading import read_ledger, read_previous_champion
 
 AT = datetime(2013, 6, 1, tzinfo=UTC)
 

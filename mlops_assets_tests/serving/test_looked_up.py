@@ -72,7 +72,7 @@ def test_without_what_it_is_looked_up_by_nothing_is_guessed(wide_server, body):
 
 
 def test_a_new_table_is_used_from_then_on(wide_server, body, publish, monkeypatch):
-    from mlops_assets.serving import online
+    from mlops_assets.serving.answering import online
 
     monkeypatch.setattr(online, "FOLLOW_SECONDS", 0)
     wide_server.infer(body(tail=["N1", "N1"]))

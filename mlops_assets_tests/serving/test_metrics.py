@@ -11,8 +11,8 @@ from prometheus_client import Histogram
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import CollectorRegistry
 
-from mlops_assets.serving.metrics import BOUNDS, Metrics, Reading
-from mlops_assets.serving.prediction_log import LogLine
+from mlops_assets.serving.answering.prediction_log import LogLine
+from mlops_assets.serving.web.metrics import BOUNDS, Metrics, Reading
 
 
 def line(version="v1", arm="primary", milliseconds=1.0, rows=1, failed=False) -> LogLine:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.serving.attempts import Attempt
-from mlops_assets.serving.mirroring import Mirroring
-from mlops_assets.serving.rows import Rows
+from mlops_assets.serving.answering.attempts import Attempt
+from mlops_assets.serving.answering.mirroring import Mirroring
+from mlops_assets.serving.answering.rows import Rows
 
 Work = Callable[[Attempt], Coroutine[Any, Any, None]]
 

@@ -16,7 +16,7 @@ from mlops_assets.adapters.in_memory import InMemoryOnlineTables
 from mlops_assets.adapters.online_tables import FolderOnlineTables
 from mlops_assets.lifecycle.errors import RequestError
 from mlops_assets.lifecycle.online import OnlineGroup, OnlineTable
-from mlops_assets.serving.online import ALONE_SECONDS, FOLLOW_SECONDS, OnlineLookups
+from mlops_assets.serving.answering.online import ALONE_SECONDS, FOLLOW_SECONDS, OnlineLookups
 
 AS_OF = "2013-06-01T05:00:00+00:00"
 LATER = "2013-06-01T06:00:00+00:00"

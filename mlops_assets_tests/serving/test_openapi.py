@@ -5,7 +5,7 @@ from __future__ import annotations
 import jsonschema
 import pytest
 
-from mlops_assets.serving.openapi import (
+from mlops_assets.serving.web.openapi import (
     DescribedModel,
     build_openapi,
     example_request,

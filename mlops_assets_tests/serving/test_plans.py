@@ -6,9 +6,9 @@ import pytest
 
 from mlops_assets.lifecycle.errors import RequestError
 from mlops_assets.lifecycle.rollout.state import CutOff
-from mlops_assets.serving import plans
-from mlops_assets.serving.catalog import Catalog
-from mlops_assets.serving.plans import Plans
+from mlops_assets.serving.answering import plans
+from mlops_assets.serving.answering.plans import Plans
+from mlops_assets.serving.routing.catalog import Catalog
 
 
 class Table:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mlops_assets.serving.prediction_log import LogLine, PredictionLog
+from mlops_assets.serving.answering.prediction_log import LogLine, PredictionLog
 
 START = datetime(2013, 6, 1, 9, 59, tzinfo=UTC)
 
@@ -207,7 +207,7 @@ def test_on_a_disk_that_is_full_what_was_acknowledged_is_there(tmp_path, when_fu
 
 LIMITED = """
 import json, pathlib, resource, sys
-from mlops_assets.serving.prediction_log import LogLine, PredictionLog
+from mlops_assets.serving.answering.prediction_log import LogLine, PredictionLog
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
 log, acknowledged = PredictionLog(pathlib.Path(sys.argv[1]), when_full=sys.argv[2]), []

@@ -202,7 +202,9 @@ def test_the_process_says_where_it_answers(bare, world):
     assert Path(live["state"]) == world.settings.state
 
 
-@pytest.mark.parametrize("module", ["mlops_assets.serving", "mlops_assets.serving.supervisor"])
+@pytest.mark.parametrize(
+    "module", ["mlops_assets.serving", "mlops_assets.serving.process.supervisor"]
+)
 def test_a_port_that_is_taken_is_one_line_and_status_2(world, free_port, module):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", free_port))

@@ -12,8 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from mlops_assets.adapters.journal import read_rollout, write_rollout
 from mlops_assets.adapters.online_tables import FolderOnlineTables
 from mlops_assets.lifecycle.online import OnlineGroup, OnlineTable
-from mlops_assets.serving.online import OnlineLookups
-from mlops_assets.serving.readings import Readings
+from mlops_assets.serving.answering.online import OnlineLookups
+from mlops_assets.serving.web.readings import Readings
 
 
 def read(page: str) -> dict[tuple[str, frozenset], float]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.lifecycle.rollout.state import Routing, Target
-from mlops_assets.serving.routes import (
+from mlops_assets.serving.routing.routes import (
     describe_routing,
     merge_served,
     restore_routing,

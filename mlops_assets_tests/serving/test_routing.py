@@ -12,8 +12,8 @@ import pytest
 from mlops_assets.adapters.journal import write_once
 from mlops_assets.lifecycle.clearance import Override
 from mlops_assets.lifecycle.rollout.state import CutOff
-from mlops_assets.serving import routing
-from mlops_assets.serving.cut_offs import read_pending
+from mlops_assets.serving.routing import routing
+from mlops_assets.serving.routing.cut_offs import read_pending
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from mlops_assets.lifecycle.errors import RequestError
 from mlops_assets.lifecycle.training import Feature, ModelSignature
-from mlops_assets.serving import rows
-from mlops_assets.serving.inputs import Inputs, plan_inputs
+from mlops_assets.serving.answering import rows
+from mlops_assets.serving.answering.inputs import Inputs, plan_inputs
+from mlops_assets.serving.answering.rows import Rows, read_rows
 from mlops_assets.serving.protocol import InputTensor
-from mlops_assets.serving.rows import Rows, read_rows
 
 
 def signature(*features: Feature, entity_key: str = "flight") -> ModelSignature:

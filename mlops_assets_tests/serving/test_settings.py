@@ -124,7 +124,7 @@ import mlops_assets.serving.__main__, mlops_assets.serving.app
 from os import environ
 from mlops_assets.adapters.skops_models import FolderModelFiles
 from mlops_assets.lifecycle.rollout.state import Target
-from mlops_assets.serving.versions import Versions
+from mlops_assets.serving.routing.versions import Versions
 versions = Versions(FolderModelFiles(pathlib.Path({str(world.settings.models)!r})))
 version = versions.load("delays", Target("v1", {digest!r}, 100, "primary"))
 (probability,) = version.predictor.predict({{"distance": [1.0], "carrier": ["UA"]}}, 1)

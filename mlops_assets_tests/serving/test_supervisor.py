@@ -17,9 +17,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from mlops_assets.serving import supervisor as module
+from mlops_assets.serving.process import supervisor as module
+from mlops_assets.serving.process.supervisor import (
+    MisusedError,
+    Supervisor,
+    describe_end,
+    parse_places,
+)
 from mlops_assets.serving.settings import Settings
-from mlops_assets.serving.supervisor import MisusedError, Supervisor, describe_end, parse_places
 
 ENOUGH = 60.0
 
@@ -239,7 +244,7 @@ def test_the_supervisor_takes_its_own_options_and_hands_on_the_others():
 
 
 def test_the_supervisor_loads_nothing_heavy():
-    code = "import sys, mlops_assets.serving.supervisor; print(*sys.modules)"
+    code = "import sys, mlops_assets.serving.process.supervisor; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     packages = {name.partition(".")[0] for name in done.stdout.split()}
     assert not packages & {"numpy", "polars", "sklearn", "uvicorn", "starlette", "sqlalchemy"}
@@ -251,7 +256,14 @@ def supervised(world):
     s = world.settings
     options = {"--ledger": s.ledger, "--models": s.models, "--log": s.log, "--state": s.state}
     words = [str(word) for option in options.items() for word in option]
-    command = [sys.executable, "-m", "mlops_assets.serving.supervisor", *words, "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "mlops_assets.serving.process.supervisor",
+        *words,
+        "--port",
+        "0",
+    ]
     with subprocess.Popen([*command, "--no-spare"], stderr=subprocess.PIPE) as process:
         wait_until(
             lambda: process.poll() is not None or announced(world)["pid"] not in (None, process.pid)
@@ -301,7 +313,7 @@ def test_sigterm_ends_both_in_order_and_frees_the_port(supervised, world):
 
 def test_options_that_the_server_does_not_understand_end_it_with_its_status(world):
     state = str(world.settings.state)
-    command = [sys.executable, "-m", "mlops_assets.serving.supervisor", "--port", "0"]
+    command = [sys.executable, "-m", "mlops_assets.serving.process.supervisor", "--port", "0"]
     done = subprocess.run(
         [*command, "--state", state, "--nonsense"], capture_output=True, text=True, check=False
     )

@@ -8,7 +8,7 @@ import pytest
 
 from mlops_assets.adapters.online_tables import FolderOnlineTables
 from mlops_assets.lifecycle.online import OnlineGroup, OnlineTable
-from mlops_assets.serving.swagger import FILES, PAGE, START
+from mlops_assets.serving.web.swagger import FILES, PAGE, START
 
 
 def test_the_page_and_all_it_loads_are_served_here(server):

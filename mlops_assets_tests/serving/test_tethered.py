@@ -20,7 +20,7 @@ def tethered(world):
     s = world.settings
     options = {"--ledger": s.ledger, "--models": s.models, "--log": s.log, "--state": s.state}
     words = [str(word) for option in options.items() for word in option]
-    command = [sys.executable, "-m", "mlops_assets.serving.tethered", *words, "--port", "0"]
+    command = [sys.executable, "-m", "mlops_assets.serving.process.tethered", *words, "--port", "0"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         while not (s.state / "server.json").exists():
             assert process.poll() is None

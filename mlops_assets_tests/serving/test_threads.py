@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from mlops_assets.serving.threads import BudgetSpentError, ThreadBudget
+from mlops_assets.serving.answering.threads import BudgetSpentError, ThreadBudget
 
 ENOUGH = 60.0
 

@@ -10,8 +10,8 @@ import pytest
 
 from mlops_assets.adapters.journal import read_cut_off
 from mlops_assets.lifecycle.rollout.state import Target
-from mlops_assets.serving.arms import is_mirrored
-from mlops_assets.serving.prediction_log import PredictionLog
+from mlops_assets.serving.answering.arms import is_mirrored
+from mlops_assets.serving.answering.prediction_log import PredictionLog
 
 ENOUGH = 60.0
 

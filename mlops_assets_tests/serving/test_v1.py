@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.lifecycle.errors import RequestError
-from mlops_assets.serving.v1 import decode_instances
+from mlops_assets.serving.web.v1 import decode_instances
 
 TYPES = {"distance": "FP64", "carrier": "BYTES", "flight": "BYTES", "departs_at": "BYTES"}
 OBJECTS = [{"distance": 500.0, "carrier": "UA"}, {"distance": 700.0, "carrier": "DL"}]

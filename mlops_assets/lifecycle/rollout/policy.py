@@ -47,8 +47,9 @@ class AnalysisPolicy:
     often an equally good canary may be rolled back in one rollout, by all guardrails together,
     over any number of looks. ``false_promotion_rate``: how often one that is worse than a margin
     may be promoted. ``error_margin``: how far the share of its units whose first request failed may
-    exceed the baseline's; without one, how large it may be. ``slow_milliseconds``: an answer that takes
-    longer is slow; None leaves time alone. ``prediction`` and ``outcome`` add their guardrails.
+    exceed the baseline's; without one, how large it may be. ``slow_milliseconds``: an answer that
+    takes longer is slow; None leaves time alone. ``prediction`` and ``outcome`` add their
+    guardrails.
     """
 
     minimum_sample: int = 200

@@ -19,7 +19,7 @@ from mlops_assets.serving.compiling.columns import (
     frame_columns,
     matrix_columns,
 )
-from mlops_assets.serving.compiling.trees import FEW_ROWS, Forest, compile_boosting
+from mlops_assets.serving.compiling.trees import FEW_ROWS, GROUP, Forest, compile_boosting
 
 WIDTH = 4
 FEATURES = tuple(Feature(f"x{place}", "numeric") for place in range(WIDTH))
@@ -35,25 +35,33 @@ def fit(trees: int = 7, **settings: Any) -> HistGradientBoostingClassifier:
     ).fit(matrix, truth)
 
 
-def forest_of(model: HistGradientBoostingClassifier) -> tuple[Forest, list[Any], tuple[Any, Any]]:
+def forest_of(
+    model: HistGradientBoostingClassifier, size: int
+) -> tuple[Forest, list[Any], tuple[Any, Any]]:
     trees = [tree for (tree,) in model._predictors]
     known = model._bin_mapper.make_known_categories_bitsets()
-    return Forest(trees, WIDTH, *known), trees, known
+    return Forest(trees, size, WIDTH, *known), trees, known
 
 
+def leaves_of(forest: Forest, matrix: Any) -> Any:
+    """The leaf value of every row (first axis) in every tree (second axis)."""
+    return np.vstack(list(forest.leaves(matrix))).T
+
+
+@pytest.mark.parametrize("size", [1, 3, GROUP, 40])
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 17])
-def test_however_many_trees_there_are_each_answers_for_itself(count):
-    forest, trees, known = forest_of(fit(count))
+def test_however_many_trees_there_are_each_answers_for_itself(count, size):
+    forest, trees, known = forest_of(fit(count), size)
     matrix = np.random.default_rng(5).normal(size=(50, WIDTH)) * 2
     matrix[::7] = np.nan
     alone = np.column_stack([tree.predict(matrix, *known, 1) for tree in trees])
-    np.testing.assert_array_equal(forest.leaves(matrix), alone)
+    np.testing.assert_array_equal(leaves_of(forest, matrix), alone)
     assert len(np.unique(alone)) > count
 
 
 def test_values_at_a_threshold_and_beside_it_go_the_same_way():
     model = fit(30)
-    forest, trees, known = forest_of(model)
+    forest, trees, known = forest_of(model, GROUP)
     nodes = np.concatenate([tree.nodes[tree.nodes["is_leaf"] == 0] for tree in trees])
     for beside in (-np.inf, 0.0, np.inf):
         matrix = np.zeros((len(nodes), WIDTH))
@@ -62,7 +70,7 @@ def test_values_at_a_threshold_and_beside_it_go_the_same_way():
             at if beside == 0 else np.nextafter(at, beside)
         )
         alone = np.column_stack([tree.predict(matrix, *known, 1) for tree in trees])
-        np.testing.assert_array_equal(forest.leaves(matrix), alone)
+        np.testing.assert_array_equal(leaves_of(forest, matrix), alone)
 
 
 @pytest.mark.parametrize("height", [1, FEW_ROWS - 1, FEW_ROWS, FEW_ROWS + 1, 500])

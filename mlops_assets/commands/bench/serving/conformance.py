@@ -32,8 +32,8 @@ def check_other(build: Path, peers: Path) -> str:
             [sys.executable, *words, *quiet], check=False, capture_output=True, text=True
         )
     (build / "conformance.txt").write_text(said.stdout + said.stderr)
-    summary = [line for line in said.stdout.splitlines() if "conformance: " in line]
-    return f"{OTHER}, {summary[0].strip('= ') if summary else 'no check ran'}; see {build}/conformance.txt"
+    summary = [line.strip("= ") for line in said.stdout.splitlines() if "conformance: " in line]
+    return f"{OTHER}, {summary[0] if summary else 'no check ran'}; see {build}/conformance.txt"
 
 
 def _build_subject(folder: Path, peers: Path) -> Subject:

@@ -10,8 +10,8 @@ from mlops_assets.adapters.ports import ModelFiles
 from mlops_assets.lifecycle.errors import ArtifactError
 from mlops_assets.lifecycle.rollout.state import Target
 from mlops_assets.lifecycle.training import ModelSignature
+from mlops_assets.serving.answering.threads import ThreadBudget
 from mlops_assets.serving.compiling import Predictor, build_predictor
-from mlops_assets.serving.threads import ThreadBudget
 
 WARM = 3
 """Versions of a model that stay loaded: what is pinned, then what was routed last."""

@@ -15,12 +15,12 @@ from mlops_assets.adapters.journal import read_cut_off, write_cut_off
 from mlops_assets.adapters.ports import Ledger
 from mlops_assets.lifecycle.errors import EndpointError
 from mlops_assets.lifecycle.rollout.state import CutOff, Routing, Target
-from mlops_assets.serving.cut_offs import CutOffs
-from mlops_assets.serving.last_good import LedgerReading, read_last_good, write_last_good
-from mlops_assets.serving.ledger_reading import read_ledger
-from mlops_assets.serving.prediction_log import utc_now
-from mlops_assets.serving.routes import Route, merge_served
-from mlops_assets.serving.versions import Version, Versions
+from mlops_assets.serving.answering.prediction_log import utc_now
+from mlops_assets.serving.routing.cut_offs import CutOffs
+from mlops_assets.serving.routing.last_good import LedgerReading, read_last_good, write_last_good
+from mlops_assets.serving.routing.ledger_reading import read_ledger
+from mlops_assets.serving.routing.routes import Route, merge_served
+from mlops_assets.serving.routing.versions import Version, Versions
 
 POLL_SECONDS = 0.1
 REREAD_SECONDS = 5.0

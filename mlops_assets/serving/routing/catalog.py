@@ -7,11 +7,11 @@ from typing import Any
 
 from mlops_assets.lifecycle.errors import RequestError, did_you_mean
 from mlops_assets.lifecycle.rollout.state import CutOff, Target
-from mlops_assets.serving.inputs import Lookups
+from mlops_assets.serving.answering.inputs import Lookups
 from mlops_assets.serving.protocol import describe_model, quote
-from mlops_assets.serving.routes import Route
-from mlops_assets.serving.routing import RoutingWatch
-from mlops_assets.serving.versions import Version
+from mlops_assets.serving.routing.routes import Route
+from mlops_assets.serving.routing.routing import RoutingWatch
+from mlops_assets.serving.routing.versions import Version
 
 
 class Catalog:

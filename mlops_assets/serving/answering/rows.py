@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from mlops_assets.lifecycle.errors import RequestError, did_you_mean
-from mlops_assets.serving.inputs import InputKind, Inputs
+from mlops_assets.serving.answering.inputs import InputKind, Inputs
 from mlops_assets.serving.protocol import InputTensor, quote
 
 FLOATS = ("FP64", "FP32", "FP16")

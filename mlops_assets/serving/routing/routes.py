@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlops_assets.lifecycle.rollout.state import Routing, Target
-from mlops_assets.serving.versions import Version
+from mlops_assets.serving.routing.versions import Version
 
 
 @dataclass(frozen=True)

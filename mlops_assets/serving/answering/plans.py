@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mlops_assets.lifecycle.rollout.state import Target
-from mlops_assets.serving.catalog import Catalog
-from mlops_assets.serving.inputs import Inputs, Lookups, plan_inputs
-from mlops_assets.serving.routes import Route
-from mlops_assets.serving.versions import Version
+from mlops_assets.serving.answering.inputs import Inputs, Lookups, plan_inputs
+from mlops_assets.serving.routing.catalog import Catalog
+from mlops_assets.serving.routing.routes import Route
+from mlops_assets.serving.routing.versions import Version
 
 MAX_PLANS = 256
 """Plans kept; one more and all are made anew."""

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from mlops_assets.lifecycle.rollout.state import CutOff, Routing, Target
-from mlops_assets.serving.routes import describe_routing, restore_routing
+from mlops_assets.serving.routing.routes import describe_routing, restore_routing
 from mlops_assets.serving.state_files import write_atomically
 
 logger = logging.getLogger(__name__)

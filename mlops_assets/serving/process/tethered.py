@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 
-from mlops_assets.serving.draining import DRAIN_SECONDS, LAME_DUCK_SECONDS
+from mlops_assets.serving.process.draining import DRAIN_SECONDS, LAME_DUCK_SECONDS
 
 GRACE_SECONDS = LAME_DUCK_SECONDS + DRAIN_SECONDS + 2
 """How long the server may take to drain before the process ends regardless."""

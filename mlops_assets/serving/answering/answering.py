@@ -9,18 +9,18 @@ from uuid import uuid4
 
 from mlops_assets.lifecycle.errors import RequestError
 from mlops_assets.lifecycle.rollout.state import CutOff
-from mlops_assets.serving.arms import falls_to_canary, is_mirrored
-from mlops_assets.serving.asked import Asked
-from mlops_assets.serving.attempts import Attempt, Attempts, PredictionError
-from mlops_assets.serving.catalog import Catalog
-from mlops_assets.serving.guards import Guard, GuardPolicy
-from mlops_assets.serving.inputs import Inputs, Lookups
-from mlops_assets.serving.mirroring import WAITING, Mirroring
-from mlops_assets.serving.plans import Plans, Trial
-from mlops_assets.serving.prediction_log import LogLine, PredictionLog, utc_now
+from mlops_assets.serving.answering.arms import falls_to_canary, is_mirrored
+from mlops_assets.serving.answering.asked import Asked
+from mlops_assets.serving.answering.attempts import Attempt, Attempts, PredictionError
+from mlops_assets.serving.answering.guards import Guard, GuardPolicy
+from mlops_assets.serving.answering.inputs import Inputs, Lookups
+from mlops_assets.serving.answering.mirroring import WAITING, Mirroring
+from mlops_assets.serving.answering.plans import Plans, Trial
+from mlops_assets.serving.answering.prediction_log import LogLine, PredictionLog, utc_now
+from mlops_assets.serving.answering.rows import Rows, read_rows
 from mlops_assets.serving.protocol import InferRequest, InferResponse
-from mlops_assets.serving.rows import Rows, read_rows
-from mlops_assets.serving.versions import Version
+from mlops_assets.serving.routing.catalog import Catalog
+from mlops_assets.serving.routing.versions import Version
 
 DEADLINE = 2.0
 """Seconds a version on trial has for an answer, before the primary gives one in its place."""

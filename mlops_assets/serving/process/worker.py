@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-MODULE = "mlops_assets.serving.tethered"
+MODULE = "mlops_assets.serving.process.tethered"
 
 
 class Worker:

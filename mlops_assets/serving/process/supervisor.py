@@ -1,4 +1,6 @@
-"""Keep a server answering: ``python -m mlops_assets.serving.supervisor`` with a server's options.
+"""Keep a server answering: ``python -m mlops_assets.serving.process.supervisor``.
+
+It takes the options of a server.
 
 A small process that opens the port and hands the socket to a worker, the server proper. A worker
 that dies is replaced; callers who connect meanwhile wait in the socket's queue, and none is
@@ -22,8 +24,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from mlops_assets.serving.listening import announce, bind, describe_bind_error
-from mlops_assets.serving.worker import Worker, start_worker
+from mlops_assets.serving.process.listening import announce, bind, describe_bind_error
+from mlops_assets.serving.process.worker import Worker, start_worker
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 """Seconds until a worker that died at once is replaced; doubled each time."""
@@ -40,7 +42,7 @@ GRACE_SECONDS = 12.0
 MISUSED = 2
 """The status of a worker that was started with options it does not understand."""
 
-logger = logging.getLogger("mlops_assets.serving.supervisor")
+logger = logging.getLogger("mlops_assets.serving.process.supervisor")
 
 
 class MisusedError(Exception):
@@ -240,7 +242,7 @@ class Signals:
 def parse_places(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """What the supervisor itself needs to know, and the other options of the server."""
     parser = argparse.ArgumentParser(
-        prog="python -m mlops_assets.serving.supervisor",
+        prog="python -m mlops_assets.serving.process.supervisor",
         description="Keep a model server answering; other options are the server's own.",
         allow_abbrev=False,
     )

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from mlops_assets.serving.attempts import Attempt
+from mlops_assets.serving.answering.attempts import Attempt
 
 WAITING = 64
 """Copies that may wait, of all models together; a request is about as large as its body."""

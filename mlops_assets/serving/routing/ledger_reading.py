@@ -12,7 +12,7 @@ from mlops_assets.adapters.journal import (
 )
 from mlops_assets.adapters.ports import Ledger
 from mlops_assets.lifecycle.rollout.state import CutOff, Routing, Target
-from mlops_assets.serving.last_good import LedgerReading
+from mlops_assets.serving.routing.last_good import LedgerReading
 
 
 def read_ledger(ledger: Ledger, position: int, previous: Mapping[str, Routing]) -> LedgerReading:

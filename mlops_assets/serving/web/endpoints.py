@@ -12,13 +12,13 @@ from starlette.responses import Response
 from starlette.routing import Route as Path
 
 from mlops_assets.lifecycle.errors import RequestError
-from mlops_assets.serving.access import Access
-from mlops_assets.serving.answering import Answering
-from mlops_assets.serving.catalog import Catalog
-from mlops_assets.serving.http import read_body, read_head
-from mlops_assets.serving.metrics import CONTENT_TYPE, Metrics
+from mlops_assets.serving.answering.answering import Answering
 from mlops_assets.serving.protocol import decode_json, encode
+from mlops_assets.serving.routing.catalog import Catalog
 from mlops_assets.serving.settings import Settings
+from mlops_assets.serving.web.access import Access
+from mlops_assets.serving.web.http import read_body, read_head
+from mlops_assets.serving.web.metrics import CONTENT_TYPE, Metrics
 
 EXTENSIONS = ("binary_tensor_data", "kserve_v1", "model_routing")
 MAX_REASON_BYTES = 4096

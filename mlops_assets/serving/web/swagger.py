@@ -10,10 +10,10 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route as Path
 
 from mlops_assets.lifecycle.errors import RequestError
-from mlops_assets.serving.catalog import Catalog
-from mlops_assets.serving.endpoints import respond
-from mlops_assets.serving.examples import find_example
-from mlops_assets.serving.openapi import DescribedModel, build_openapi, lower_to_3_0
+from mlops_assets.serving.routing.catalog import Catalog
+from mlops_assets.serving.web.endpoints import respond
+from mlops_assets.serving.web.examples import find_example
+from mlops_assets.serving.web.openapi import DescribedModel, build_openapi, lower_to_3_0
 
 FILES = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
 PAGE = """<!DOCTYPE html>

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from mlops_assets.serving.attempts import Arm, Attempt
-from mlops_assets.serving.plans import Trial
+from mlops_assets.serving.answering.attempts import Arm, Attempt
+from mlops_assets.serving.answering.plans import Trial
+from mlops_assets.serving.answering.rows import Rows
 from mlops_assets.serving.protocol import InferResponse, probabilities
-from mlops_assets.serving.rows import Rows
-from mlops_assets.serving.versions import Version
+from mlops_assets.serving.routing.versions import Version
 
 
 class Asked(msgspec.Struct, frozen=True):

@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from mlops_assets.serving.answering import Answering
-from mlops_assets.serving.metrics import Reading
-from mlops_assets.serving.online import OnlineLookups
-from mlops_assets.serving.routes import Route
-from mlops_assets.serving.routing import RoutingWatch
+from mlops_assets.serving.answering.answering import Answering
+from mlops_assets.serving.answering.online import OnlineLookups
+from mlops_assets.serving.routing.routes import Route
+from mlops_assets.serving.routing.routing import RoutingWatch
+from mlops_assets.serving.web.metrics import Reading
 
 
 class Readings:

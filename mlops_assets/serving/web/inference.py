@@ -13,13 +13,6 @@ from typing import NamedTuple, Protocol
 from starlette.types import Receive, Scope, Send
 
 from mlops_assets.lifecycle.errors import RequestError
-from mlops_assets.serving.binary import (
-    decode_binary_request,
-    encode_binary_response,
-    wants_binary,
-)
-from mlops_assets.serving.catalog import Catalog
-from mlops_assets.serving.http import Head, Header, read_body, read_head, send, send_error
 from mlops_assets.serving.protocol import (
     InferRequest,
     InferResponse,
@@ -27,7 +20,14 @@ from mlops_assets.serving.protocol import (
     encode,
     input_types,
 )
-from mlops_assets.serving.v1 import decode_instances, encode_predictions
+from mlops_assets.serving.routing.catalog import Catalog
+from mlops_assets.serving.web.binary import (
+    decode_binary_request,
+    encode_binary_response,
+    wants_binary,
+)
+from mlops_assets.serving.web.http import Head, Header, read_body, read_head, send, send_error
+from mlops_assets.serving.web.v1 import decode_instances, encode_predictions
 
 PREDICT = ":predict"
 FAILED = RequestError("the server failed; its own log has the reason", status=500)

@@ -11,9 +11,9 @@ from typing import Literal
 import msgspec
 
 from mlops_assets.lifecycle.errors import FeatureError
-from mlops_assets.serving.prediction_log import LogLine, PredictionLog
-from mlops_assets.serving.rows import Rows
-from mlops_assets.serving.versions import Version
+from mlops_assets.serving.answering.prediction_log import LogLine, PredictionLog
+from mlops_assets.serving.answering.rows import Rows
+from mlops_assets.serving.routing.versions import Version
 
 MAX_REASON_LENGTH = 300
 INLINE_ROWS = 128

@@ -1,0 +1,1 @@
+"""From a request that was understood to a logged prediction."""

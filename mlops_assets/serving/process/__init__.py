@@ -1,0 +1,1 @@
+"""The process around the server: its socket, its supervisor, how it leaves."""

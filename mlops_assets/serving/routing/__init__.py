@@ -1,0 +1,1 @@
+"""Which versions answer, as the ledger has it, and the loaded versions themselves."""
