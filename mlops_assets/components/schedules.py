@@ -1,19 +1,25 @@
-"""The schedules of a model: ingest each partition once it has ended, and drill going back."""
+"""The schedules of a model: ingest what has ended, refresh online features, drill going back."""
 
 import dagster as dg
 
 from mlops_assets.components.assets.wiring import key_of
 from mlops_assets.components.definition import ModelDefinition
-from mlops_assets.components.jobs import ModelJobs
+from mlops_assets.components.jobs import Job, ModelJobs
 from mlops_assets.components.partitions import range_tags
 
 _DRILL_CRON = "0 5 * * 1"
 """Of a drill whose cron is not stated: each Monday at five."""
 
+_REFRESH_CRON = "7 * * * *"
+"""Of a refresh whose cron is not stated: each hour, beside those that begin on the hour."""
+
 
 def build_schedules(model: ModelDefinition, jobs: ModelJobs) -> list[dg.ScheduleDefinition]:
-    """``<model>__ingest_schedule`` and ``<model>__drill_schedule``."""
-    return [_ingest(model, jobs), _drill(model, jobs)]
+    """``<model>__ingest_schedule``, ``<model>__drill_schedule``, and with online features
+    ``<model>__refresh_schedule``.
+    """
+    refresh = [_refresh(model, jobs.refresh)] if jobs.refresh else []
+    return [_ingest(model, jobs), _drill(model, jobs), *refresh]
 
 
 def _ingest(model: ModelDefinition, jobs: ModelJobs) -> dg.ScheduleDefinition:
@@ -54,4 +60,16 @@ def _drill(model: ModelDefinition, jobs: ModelJobs) -> dg.ScheduleDefinition:
         execution_timezone=spec.timezone,
         default_status=dg.DefaultScheduleStatus(spec.default_status),
         description="Drills going back to the version before, on a server that serves nobody.",
+    )
+
+
+def _refresh(model: ModelDefinition, job: Job) -> dg.ScheduleDefinition:
+    spec = model.spec.schedules.refresh
+    return dg.ScheduleDefinition(
+        name=f"{model.name}__refresh_schedule",
+        job=job,
+        cron_schedule=spec.cron or _REFRESH_CRON,
+        execution_timezone=spec.timezone,
+        default_status=dg.DefaultScheduleStatus(spec.default_status),
+        description="Computes what the endpoint looks up for requests, as of now.",
     )

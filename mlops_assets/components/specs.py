@@ -248,6 +248,9 @@ class SchedulesSpec(Section):
     drill: ScheduleSpec = Field(
         ScheduleSpec(), description="of going back; without a cron each Monday at five"
     )
+    refresh: ScheduleSpec = Field(
+        ScheduleSpec(), description="of online features; without a cron seven minutes past the hour"
+    )
 
 
 class SensorsSpec(Section):

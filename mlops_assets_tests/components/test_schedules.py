@@ -25,7 +25,7 @@ def local(*parts: int) -> datetime:
 
 
 def tick(model, instance, at: datetime):
-    schedule, _ = build_schedules(model, build_jobs(model))
+    schedule, *_ = build_schedules(model, build_jobs(model))
     return schedule(dg.build_schedule_context(instance, scheduled_execution_time=at))
 
 
@@ -108,7 +108,7 @@ def test_it_runs_when_where_and_as_defs_yaml_says(make_model):
             )
         }
     )
-    schedule, _ = build_schedules(model, build_jobs(model))
+    schedule, *_ = build_schedules(model, build_jobs(model))
     assert schedule.name == "flight_delays__ingest_schedule"
     assert schedule.cron_schedule == "30 4 * * *"
     assert schedule.execution_timezone == "Europe/Berlin"
@@ -117,8 +117,21 @@ def test_it_runs_when_where_and_as_defs_yaml_says(make_model):
 
 
 def drill(model):
-    _, schedule = build_schedules(model, build_jobs(model))
+    _, schedule, *_ = build_schedules(model, build_jobs(model))
     return schedule
+
+
+def test_online_features_are_refreshed_each_hour_once_somebody_starts_it(make_model, model):
+    *_, schedule = build_schedules(model, build_jobs(model))
+    assert (schedule.name, schedule.job_name) == (
+        "flight_delays__refresh_schedule",
+        "flight_delays__refresh",
+    )
+    assert schedule.cron_schedule == "7 * * * *"
+    assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
+    stated = make_model({"  schedules:\n": '  schedules:\n    refresh: {cron: "0 4 * * *"}\n'})
+    *_, schedule = build_schedules(stated, build_jobs(stated))
+    assert schedule.cron_schedule == "0 4 * * *"
 
 
 def test_given_nothing_is_said_of_a_drill_then_it_is_weekly_and_stopped(model):
