@@ -35,14 +35,13 @@ def describe_guardrails(verdicts: Iterable[Verdict]) -> Rows:
     """
     return [
         {
-            "guardrail": verdict.name,
+            "guardrail": verdict.name.replace("_", " "),
             "outcome": verdict.outcome,
             "canary": _counted(verdict.evidence, "canary"),
             "baseline": _counted(verdict.evidence, "baseline"),
             "harm": _against(verdict.evidence, "log10_e"),
             "proof": _against(verdict.evidence, "log10_proof"),
             "margin": _margin(verdict.evidence),
-            "reason": verdict.reason,
         }
         for verdict in verdicts
     ]

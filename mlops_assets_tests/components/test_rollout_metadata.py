@@ -42,11 +42,11 @@ def judged():
 
 def test_each_guardrail_shows_the_counts_of_both_arms_and_its_limits(judged):
     errors, proof = describe_guardrails(judged)
-    assert errors["guardrail"] == "canary_errors_are_not_higher"
+    assert errors["guardrail"] == "canary errors are not higher"
     assert (errors["canary"], errors["baseline"]) == ("3 of 300", "9 of 2700")
     assert errors["harm"].endswith(" of 2.00")
     assert errors["proof"] == ""
-    assert (proof["guardrail"], proof["margin"]) == ("canary_is_within_the_margin", "0.02")
+    assert (proof["guardrail"], proof["margin"]) == ("canary is within the margin", "0.02")
     assert proof["proof"].endswith(" of 2.00")
 
 

@@ -158,7 +158,7 @@ def test_every_kind_of_ledger_row_is_in_the_architecture_and_no_other() -> None:
 def test_every_module_of_a_layer_is_on_the_code_map(layer: str) -> None:
     code_map = ARCHITECTURE.partition("## Code map")[2].partition("## How data flows")[0]
     named = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", code_map))))
-    modules = {path.stem for path in (PACKAGE / layer).glob("*.py") if "__" not in path.stem}
+    modules = {path.stem for path in (PACKAGE / layer).rglob("*.py") if "__" not in path.stem}
     assert len(modules) > 4
     assert sorted(modules - named) == []
 

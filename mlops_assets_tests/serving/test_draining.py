@@ -1,4 +1,4 @@
-"""A real server on a real socket that waits for its routing, and leaves without breaking anything."""
+"""A real server that waits for its routing, and leaves without breaking anything."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mlops_assets.serving.process import draining
 from mlops_assets.serving.process.draining import DrainingServer
 from mlops_assets.serving.process.listening import bind
 
-ENOUGH = 60.0
+ENOUGH = 20.0
 
 
 @dataclass
@@ -34,7 +34,11 @@ class Site:
         self.released.set()
         self.port = self.listener.getsockname()[1]
         config = uvicorn.Config(
-            self._answer, access_log=False, log_level="warning", timeout_graceful_shutdown=20
+            self._answer,
+            interface="asgi3",
+            access_log=False,
+            log_level="warning",
+            timeout_graceful_shutdown=20,
         )
         self.server = DrainingServer(
             config,
@@ -43,7 +47,9 @@ class Site:
             leaving=lambda: self.told.append("leaving"),
         )
         serve = self.server.serve
-        self.thread = threading.Thread(target=lambda: asyncio.run(serve([self.listener])))
+        self.thread = threading.Thread(
+            target=lambda: asyncio.run(serve([self.listener])), daemon=True
+        )
 
     def start(self, *, routed: bool = True) -> Site:
         if routed:
@@ -114,7 +120,6 @@ def test_callers_wait_until_there_is_a_routing_and_are_answered_then(site):
     site.start(routed=False)
     connection = site.connect()
     connection.request("GET", "/aware")
-    wait_until(lambda: site.server.started or site.thread.is_alive())
     connection.sock.settimeout(0.3)
     with pytest.raises(TimeoutError):
         connection.sock.recv(1)

@@ -99,12 +99,12 @@ def _describe(
         "mirror": step.state.mirror,
         "paused": step.state.paused,
         "reason": decision.reason,
+        **pictures({"rollout": drawn}),  # before the tables: it is looked at first
         "endpoint": dg.MetadataValue.url(f"{step.endpoint.url}/v2/models/{model.name}"),
         "routing": dg.MetadataValue.url(f"{step.endpoint.url}/v2/models/{model.name}/routing"),
         "try_it": dg.MetadataValue.url(f"{step.endpoint.url}/docs"),
         "steps": markdown_table(describe_steps(states)),
         "guardrails": markdown_table(describe_guardrails(decision.verdicts)),
-        **pictures({"rollout": drawn}),
     }
     if evidence.shadow is not None:
         shown["shadow"] = markdown_table(describe_shadow(evidence.shadow))
