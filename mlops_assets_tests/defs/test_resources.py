@@ -18,6 +18,7 @@ from mlops_assets.adapters.optuna_studies import OptunaStudies
 from mlops_assets.defs.platform.resources import (
     DEFAULT_STATE,
     Settings,
+    bound_retries,
     build_resources,
     build_serving,
     read_settings,
@@ -269,6 +270,15 @@ def test_silencing_sets_what_is_unset_and_keeps_what_a_person_set():
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DAGSTER_DISABLE_TELEMETRY": "true",
     }
+
+
+def test_an_mlflow_server_that_is_away_is_given_up_within_half_a_minute():
+    environment: dict[str, str] = {}
+    bound_retries(environment)
+    tries = int(environment["MLFLOW_HTTP_REQUEST_MAX_RETRIES"])
+    assert sum(2**each for each in range(1, tries + 1)) <= 30  # the pauses of its client
+    bound_retries(longer := {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "7"})
+    assert longer == {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "7"}
 
 
 def test_given_a_wrong_profile_then_the_location_does_not_load():

@@ -171,8 +171,17 @@ def silence_telemetry(environment: dict[str, str] | os._Environ[str]) -> None:
         environment.setdefault(name, "true")
 
 
+def bound_retries(environment: dict[str, str] | os._Environ[str]) -> None:
+    """An MLflow server that is away fails a step within half a minute, and not after four.
+
+    Its client doubles the pause before each try; a step that failed can be launched again.
+    """
+    environment.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")
+
+
 @dg.definitions
 def resources() -> dg.Definitions:
     """The resources of this code location."""
     silence_telemetry(os.environ)
+    bound_retries(os.environ)
     return dg.Definitions(resources=build_resources(read_settings(os.environ)))
