@@ -120,7 +120,7 @@ def test_a_server_that_does_not_go_is_made_to(serving, monkeypatch):
     monkeypatch.setattr(local_serving, "ANSWER_SECONDS", 0.5)
     os.kill(pid, signal.SIGSTOP)
     assert serving.stop() is True
-    assert not is_running(pid)
+    wait_until(lambda: not is_running(pid))  # a busy system takes its time to end what is killed
 
 
 def test_a_worker_that_was_killed_is_replaced_and_found(serving):
@@ -288,9 +288,10 @@ def test_a_server_that_never_answers_is_ended(serving, monkeypatch, tmp_path):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(local_serving, "MODULE", "idle")
     monkeypatch.setattr(local_serving, "START_SECONDS", 0.3)
+    others = set(server_processes._started)
     with pytest.raises(EndpointError, match="did not answer within"):
         serving.ensure_running()
-    assert server_processes._started == {}
+    assert set(server_processes._started) <= others
 
 
 def deploy(serving, *, with_files=True):

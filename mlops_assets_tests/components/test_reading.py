@@ -235,7 +235,7 @@ MISSPELT = [
         "  schedules:\n    dril: {}",
         "dril:",
         "schedules.dril",
-        "unknown key, allowed are ingest, drill; did you mean 'drill'?",
+        "unknown key, allowed are ingest, drill, refresh; did you mean 'drill'?",
     ),
     case(
         "drift_share:",

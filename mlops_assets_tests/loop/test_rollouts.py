@@ -99,12 +99,12 @@ def test_the_copies_were_compared_slice_by_slice(rollout):
     shadow = rollout.shown[1]["shadow"]
     assert "agreement" in shadow
     assert "| all |" in shadow
-    assert "shadow_agrees" in rollout.shown[1]["guardrails"]
+    assert "shadow agrees" in rollout.shown[1]["guardrails"]
 
 
 def test_the_promotion_shows_both_arms(rollout):
     promoted = rollout.shown[-1]["guardrails"]
-    assert "canary_errors_are_not_higher" in promoted
+    assert "canary errors are not higher" in promoted
     assert "canary_is_within_the_margin" in promoted
 
 
