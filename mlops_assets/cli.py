@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -62,6 +63,7 @@ def _demo(parsed: argparse.Namespace) -> int:
     from mlops_assets.commands.demo import run_demo
     from mlops_assets.commands.story import tell
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that its server ends with it
     print(tell(run_demo(parsed.build), parsed.build))
     return 0
 

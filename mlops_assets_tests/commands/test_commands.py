@@ -188,3 +188,30 @@ def test_ending_the_server_of_a_folder_without_one_says_so(
 ) -> None:
     assert cli.main(["down", "--state", str(tmp_path)]) == 0
     assert "no model server was running" in capsys.readouterr().out
+
+
+INTERRUPTED = """
+import time
+from mlops_assets import cli
+from mlops_assets.commands import demo
+
+def run(build):
+    try:
+        print("running", flush=True)
+        time.sleep(60)
+    finally:
+        print("its server is ended", flush=True)
+
+demo.run_demo = run
+cli.main(["demo"])
+"""
+
+
+def test_a_demo_that_is_terminated_ends_in_order():
+    words = [sys.executable, "-c", INTERRUPTED]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "running\n"
+        process.terminate()
+        assert process.stdout.read() == "its server is ended\n"
+    assert process.returncode == 143
