@@ -1,5 +1,7 @@
 """The jobs by which a person steps in: they materialize nothing, what they do is in the ledger."""
 
+from typing import Literal
+
 import dagster as dg
 
 from mlops_assets.adapters.ports import Clock, Ledger, Registry
@@ -46,10 +48,10 @@ def build_intervention_jobs(model: ModelDefinition) -> tuple[dg.JobDefinition, .
         _build_job(
             model,
             "pause",
-            _pause(model),
+            _hold(model, "pause"),
             "Hold the rollout in progress at its share of the requests; harm still takes it back.",
         ),
-        _build_job(model, "resume", _resume(model), "Let a rollout that is held go on."),
+        _build_job(model, "resume", _hold(model, "resume"), "Let a rollout that is held go on."),
         _build_job(
             model,
             "approve",
@@ -114,38 +116,21 @@ def _abort(model: ModelDefinition) -> dg.OpDefinition:
     return abort_rollout
 
 
-def _pause(model: ModelDefinition) -> dg.OpDefinition:
-    @dg.op(name=f"{model.name}__pause_rollout", pool=f"{model.name}__deployment")
-    def pause_rollout(
+def _hold(model: ModelDefinition, action: Literal["pause", "resume"]) -> dg.OpDefinition:
+    act = {"pause": interventions.pause, "resume": interventions.resume}[action]
+
+    @dg.op(name=f"{model.name}__{action}_rollout", pool=f"{model.name}__deployment")
+    def hold_rollout(
         context: dg.OpExecutionContext,
         config: PersonConfig,
         ledger: dg.ResourceParam[Ledger],
         clock: dg.ResourceParam[Clock],
     ) -> None:
         with failing_when_refused():
-            done = interventions.pause(
-                model, config.by, config.reason, ledger, clock, request=_request(context)
-            )
+            done = act(model, config.by, config.reason, ledger, clock, request=_request(context))
         context.log.info(done)
 
-    return pause_rollout
-
-
-def _resume(model: ModelDefinition) -> dg.OpDefinition:
-    @dg.op(name=f"{model.name}__resume_rollout", pool=f"{model.name}__deployment")
-    def resume_rollout(
-        context: dg.OpExecutionContext,
-        config: PersonConfig,
-        ledger: dg.ResourceParam[Ledger],
-        clock: dg.ResourceParam[Clock],
-    ) -> None:
-        with failing_when_refused():
-            done = interventions.resume(
-                model, config.by, config.reason, ledger, clock, request=_request(context)
-            )
-        context.log.info(done)
-
-    return resume_rollout
+    return hold_rollout
 
 
 def _approve(model: ModelDefinition) -> dg.OpDefinition:
