@@ -105,7 +105,7 @@ def test_the_copies_were_compared_slice_by_slice(rollout):
 def test_the_promotion_shows_both_arms(rollout):
     promoted = rollout.shown[-1]["guardrails"]
     assert "canary errors are not higher" in promoted
-    assert "canary_is_within_the_margin" in promoted
+    assert "canary is within the margin" in promoted
 
 
 def test_going_back_is_drilled_where_nobody_is_served(rollout):
