@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import polars as pl
 
-    from mlops_assets.lifecycle.monitoring import ColumnDrift, DriftReport
+    from mlops_assets.lifecycle.drift.report import ColumnDrift, DriftReport
 
 _SAMPLE = 5000
 _NOTHING = """<!doctype html>

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mlops_assets.adapters.matplotlib_canvas import GREY, RED, draw_bars
 
 if TYPE_CHECKING:
-    from mlops_assets.lifecycle.monitoring import DriftReport
+    from mlops_assets.lifecycle.drift.report import DriftReport
 
 
 def draw_drift(report: DriftReport) -> bytes:

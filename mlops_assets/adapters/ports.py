@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 if TYPE_CHECKING:
     import polars as pl
 
-    from mlops_assets.lifecycle.monitoring import DriftReport
+    from mlops_assets.lifecycle.drift.report import DriftReport
     from mlops_assets.lifecycle.sources import SourceFile
     from mlops_assets.lifecycle.training import ModelSignature
     from mlops_assets.lifecycle.tuning import Objective, Trial, Tuning, TuningResult

@@ -7,8 +7,8 @@ from mlops_assets.adapters.serving_ports import Telemetry
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.jobs import ModelJobs
 from mlops_assets.components.specs import SensorSpec
-from mlops_assets.components.stages.monitoring import consider_retraining
 from mlops_assets.components.stages.release import NextStep, find_next_step
+from mlops_assets.components.stages.retraining import consider_retraining
 from mlops_assets.lifecycle.digests import digest_value
 
 Tick = dg.RunRequest | dg.SkipReason

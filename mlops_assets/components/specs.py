@@ -18,13 +18,13 @@ from pydantic import (
 from mlops_assets.lifecycle.calendar import Calendar
 from mlops_assets.lifecycle.calibration import CalibrationMethod
 from mlops_assets.lifecycle.costs import CostPolicy
+from mlops_assets.lifecycle.drift.policy import DriftPolicy
 from mlops_assets.lifecycle.ensembles import EnsemblePolicy
 from mlops_assets.lifecycle.features import EntityPolicy
 from mlops_assets.lifecycle.gate_policies import ChampionGate, GatePolicy, SliceGate
 from mlops_assets.lifecycle.leakage import LeakagePolicy
-from mlops_assets.lifecycle.monitoring import DriftPolicy
 from mlops_assets.lifecycle.online import FeatureGroup
-from mlops_assets.lifecycle.retraining import RetrainingPolicy
+from mlops_assets.lifecycle.retraining.policy import RetrainingPolicy
 from mlops_assets.lifecycle.rollout.policy import (
     AnalysisPolicy,
     OutcomePolicy,

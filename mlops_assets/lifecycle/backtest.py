@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from mlops_assets.lifecycle.retraining import DriftWindow, RetrainingPolicy, decide_retraining
+from mlops_assets.lifecycle.retraining.decision import decide_retraining
+from mlops_assets.lifecycle.retraining.policy import RetrainingPolicy
+from mlops_assets.lifecycle.retraining.window import MonitoredWindow
 from mlops_assets.lifecycle.rollout.state import Champion
 
 if TYPE_CHECKING:
@@ -64,14 +66,14 @@ def plan_drift_triggered(
     is one.
     """
     champion, wanted = min(trained), None
-    windows: list[DriftWindow] = []
+    windows: list[MonitoredWindow] = []
     plan: dict[str, str] = {}
     for partition in sorted(key for key in partitions if key >= min(trained)):
         if wanted and (newer := [a for a in trained if wanted <= a <= partition]):
             champion, wanted = max(newer), None
         plan[partition] = champion
         verdict = judge(champion, partition)
-        windows.append(DriftWindow(partition, champion, verdict.outcome, verdict.reason))
+        windows.append(MonitoredWindow(partition, champion, verdict.outcome, verdict.reason))
         decision = decide_retraining(
             windows,
             Champion(champion, "", champion),

@@ -11,7 +11,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from mlops_assets.adapters.evidently_reports import EvidentlyReports
-from mlops_assets.lifecycle.monitoring import DriftPolicy, measure_drift
+from mlops_assets.lifecycle.drift.measure import measure_drift
+from mlops_assets.lifecycle.drift.policy import DriftPolicy
 from mlops_assets.lifecycle.training import Feature
 
 FEATURES = (Feature("distance_flown", "numeric"), Feature("carrier_code", "categorical"))

@@ -15,7 +15,7 @@ from mlops_assets.adapters.in_memory import (
 )
 from mlops_assets.adapters.jsonl_telemetry import JsonlTelemetry
 from mlops_assets.adapters.system_clock import SystemClock
-from mlops_assets.lifecycle.monitoring import DriftReport
+from mlops_assets.lifecycle.drift.report import DriftReport
 from mlops_assets.lifecycle.rollout.window import Arm, Window
 from mlops_assets.lifecycle.verdicts import Verdict
 

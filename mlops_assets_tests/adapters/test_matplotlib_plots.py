@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from mlops_assets.adapters import matplotlib_plots as plots
-from mlops_assets.lifecycle.monitoring import ColumnDrift, DriftReport
+from mlops_assets.lifecycle.drift.report import ColumnDrift, DriftReport
 from mlops_assets.lifecycle.verdicts import Verdict
 from mlops_assets_tests.adapters.pictures import pixels, require_whole_picture, size
 

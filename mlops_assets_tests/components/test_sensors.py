@@ -11,7 +11,7 @@ from mlops_assets.adapters.journal import write_cut_off, write_rollout
 from mlops_assets.components.jobs import build_jobs
 from mlops_assets.components.sensors import build_sensors
 from mlops_assets.components.stages.interventions import pause
-from mlops_assets.components.stages.monitoring import record_retraining
+from mlops_assets.components.stages.retraining import record_retraining
 from mlops_assets.components.stages.rollout_steps import step_rollout
 from mlops_assets.lifecycle.rollout.state import CutOff, RolloutState
 

@@ -19,7 +19,7 @@ from mlops_assets.lifecycle.backtest import (
     replay,
 )
 from mlops_assets.lifecycle.calendar import Calendar
-from mlops_assets.lifecycle.retraining import RetrainingPolicy
+from mlops_assets.lifecycle.retraining.policy import RetrainingPolicy
 from mlops_assets.lifecycle.verdicts import Verdict
 
 WEEKLY = Calendar(date(2013, 1, 7), date(2013, 7, 8))
@@ -30,7 +30,7 @@ TRAINED = st.lists(st.sampled_from(KEYS), min_size=1, unique=True)
 PARTITIONS = st.lists(st.sampled_from(KEYS), unique=True)
 POLICIES = st.builds(
     lambda windows, violated, cooldown, mode: RetrainingPolicy(
-        mode, windows, min(windows, violated), cooldown
+        mode, windows=windows, violated=min(windows, violated), cooldown=cooldown
     ),
     st.integers(1, 4),
     st.integers(1, 4),
@@ -142,11 +142,27 @@ def by_number(plan: dict[str, str]) -> list[int]:
         (EAGER, [], [0, 0, 0, 0, 0, 0]),
         (EAGER, [1], [0, 0, 2, 2, 2, 2]),  # the model as of the partition after the drift
         (EAGER, [1, 3], [0, 0, 2, 2, 4, 4]),
-        (RetrainingPolicy("enabled", 2, 2, 0), [1, 3], [0, 0, 0, 0, 0, 0]),
-        (RetrainingPolicy("enabled", 3, 2, 0), [1, 3], [0, 0, 0, 0, 4, 4]),
+        (
+            RetrainingPolicy("enabled", windows=2, violated=2, cooldown=0),
+            [1, 3],
+            [0, 0, 0, 0, 0, 0],
+        ),
+        (
+            RetrainingPolicy("enabled", windows=3, violated=2, cooldown=0),
+            [1, 3],
+            [0, 0, 0, 0, 4, 4],
+        ),
         # the reports against the model before do not count against the next one
-        (RetrainingPolicy("enabled", 2, 2, 0), [1, 2, 3], [0, 0, 0, 3, 3, 3]),
-        (RetrainingPolicy("enabled", 1, 1, 3), [0, 2, 3], [0, 0, 0, 3, 3, 3]),
+        (
+            RetrainingPolicy("enabled", windows=2, violated=2, cooldown=0),
+            [1, 2, 3],
+            [0, 0, 0, 3, 3, 3],
+        ),
+        (
+            RetrainingPolicy("enabled", windows=1, violated=1, cooldown=3),
+            [0, 2, 3],
+            [0, 0, 0, 3, 3, 3],
+        ),
     ],
 )
 def test_drift_is_answered_as_the_policy_says(policy, drifted, answers):
@@ -171,7 +187,7 @@ def test_given_no_model_as_of_the_partition_asked_for_then_the_next_one_is_waite
 
 @pytest.mark.parametrize("mode", ["disabled", "dry_run", "enabled"])
 def test_what_retraining_would_do_is_replayed_in_whatever_mode_it_is(mode):
-    policy = RetrainingPolicy(mode, 1, 1, 0)
+    policy = RetrainingPolicy(mode, windows=1, violated=1, cooldown=0)
     plan = drift_plan(KEYS[:4], KEYS[:4], policy, judging(*weeks(1)))
     assert by_number(plan) == [0, 0, 2, 2]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import polars as pl
 
-    from mlops_assets.lifecycle.monitoring import DriftReport
+    from mlops_assets.lifecycle.drift.report import DriftReport
 
 
 class InMemoryReports:

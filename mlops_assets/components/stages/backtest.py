@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mlops_assets.adapters.journal import write_once
 from mlops_assets.adapters.ports import Clock, Ledger, ModelFiles, TableStore
 from mlops_assets.components.definition import ModelDefinition
-from mlops_assets.components.stages.monitoring import measure_shift
+from mlops_assets.components.stages.drift import measure_shift
 from mlops_assets.lifecycle.backtest import (
     Replayed,
     plan_drift_triggered,

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from mlops_assets.lifecycle.drift.policy import DriftPolicy
+from mlops_assets.lifecycle.drift.report import ColumnDrift, DriftReport
 from mlops_assets.lifecycle.training import Feature
 from mlops_assets.lifecycle.verdicts import Verdict
 
@@ -26,66 +27,6 @@ _BINS = 10
 _CATEGORIES = 30
 _ROUNDING = 1e-9
 """Shares are sums of floats: this much below the alarm is at the alarm."""
-
-
-@dataclass(frozen=True)
-class DriftPolicy:
-    """When columns, and when a window of rows, count as drifted.
-
-    ``false_discovery_rate``: the share of flagged columns that may be flagged by chance
-    (Benjamini-Hochberg). ``minimum_effect``: the smallest shift worth a flag, 0 to 1.
-    ``drift_share``: the share of columns, weighted by importance, that makes a window drift.
-    ``minimum_rows`` and ``minimum_days``: less than this on either side is inconclusive, and so
-    are too few days to ever fall below ``false_discovery_rate``.
-    ``reference``: how many partitions before the training date are the reference.
-    ``ignore``: features left out of the drift share, such as seasons.
-    """
-
-    false_discovery_rate: float = 0.05
-    minimum_effect: float = 0.1
-    drift_share: float = 0.3
-    minimum_rows: int = 300
-    minimum_days: int = 3
-    reference: int = 8
-    permutations: int = 400
-    seed: int = 7
-    ignore: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name in ("false_discovery_rate", "minimum_effect", "drift_share"):
-            value = getattr(self, name)
-            if not 0 < value <= 1:
-                raise ValueError(f"{name} must lie in (0, 1], got {value}")
-        for name in ("minimum_rows", "minimum_days", "reference", "permutations"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-
-
-@dataclass(frozen=True)
-class ColumnDrift:
-    """One column. ``effect``: largest gap between the cumulative shares of a numeric column, or
-    half the summed gaps between the shares of categories, 0 to 1. ``adjusted_p_value`` is after
-    Benjamini-Hochberg.
-    """
-
-    column: str
-    kind: Literal["numeric", "categorical"]
-    effect: float
-    p_value: float
-    adjusted_p_value: float
-    weight: float
-    drifted: bool
-
-
-@dataclass(frozen=True)
-class DriftReport:
-    """All columns of one window, and the verdict that ``reference_still_holds``."""
-
-    columns: tuple[ColumnDrift, ...]
-    share: float
-    verdict: Verdict
-    reference_rows: int
-    current_rows: int
 
 
 def measure_drift(
@@ -104,7 +45,8 @@ def measure_drift(
     few = _too_few(reference, current, day, policy)
     if few:
         verdict = Verdict("reference_still_holds", "inconclusive", few)
-        return DriftReport((), 0.0, verdict, reference.height, current.height)
+        intact = Verdict("values_are_intact", "inconclusive", few)
+        return DriftReport((), 0.0, verdict, intact, reference.height, current.height)
     features = [feature for feature in features if feature.name not in policy.ignore]
     tested = [
         (feature, *_test_column(reference, current, feature, policy, day)) for feature in features
@@ -125,7 +67,8 @@ def measure_drift(
     )
     share = math.fsum(column.weight for column in columns if column.drifted)
     verdict = judge_drift(columns, share, policy)
-    return DriftReport(columns, share, verdict, reference.height, current.height)
+    intact = Verdict("values_are_intact", "passed", "nothing stands out")
+    return DriftReport(columns, share, verdict, intact, reference.height, current.height)
 
 
 def judge_drift(columns: Sequence[ColumnDrift], share: float, policy: DriftPolicy) -> Verdict:

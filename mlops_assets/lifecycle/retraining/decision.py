@@ -6,43 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from mlops_assets.lifecycle.verdicts import Outcome
+from mlops_assets.lifecycle.retraining.policy import RetrainingPolicy
+from mlops_assets.lifecycle.retraining.window import MonitoredWindow
 
 if TYPE_CHECKING:
     from mlops_assets.lifecycle.calendar import Calendar
     from mlops_assets.lifecycle.rollout.state import Champion
-
-
-@dataclass(frozen=True)
-class RetrainingPolicy:
-    """``violated`` of the last ``windows`` drift reports, the newest among them, ask for a
-    retraining, at the soonest ``cooldown`` partitions after the champion was trained.
-
-    ``mode``: ``enabled`` acts, ``dry_run`` only says what it would do, ``disabled`` is silent.
-    """
-
-    mode: Literal["disabled", "dry_run", "enabled"] = "disabled"
-    windows: int = 3
-    violated: int = 2
-    cooldown: int = 2
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.violated <= self.windows:
-            raise ValueError(
-                f"violated must lie between 1 and windows, got {self.violated} of {self.windows}"
-            )
-        if self.cooldown < 0:
-            raise ValueError(f"cooldown must not be negative, got {self.cooldown}")
-
-
-@dataclass(frozen=True)
-class DriftWindow:
-    """One drift report as the policy sees it: which partition, against which version, how."""
-
-    partition: str
-    version: str
-    outcome: Outcome
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -56,7 +25,7 @@ class RetrainingDecision:
 
 
 def decide_retraining(
-    windows: Sequence[DriftWindow],
+    windows: Sequence[MonitoredWindow],
     champion: Champion | None,
     calendar: Calendar,
     policy: RetrainingPolicy,
@@ -80,7 +49,7 @@ def decide_retraining(
     if not ours:
         return RetrainingDecision("skip", f"no drift report against {champion.version} yet")
     newest = ours[-1].partition
-    drifted = sum(window.outcome == "failed" for window in ours)
+    drifted = sum(window.drift == "failed" for window in ours)
     counted = (
         f"{drifted} of the last {len(ours)} windows drifted from {champion.version} "
         f"({policy.violated} of {policy.windows} are needed)"
@@ -99,10 +68,10 @@ def decide_retraining(
 
 
 def _objection(
-    windows: Sequence[DriftWindow], drifted: int, policy: RetrainingPolicy
+    windows: Sequence[MonitoredWindow], drifted: int, policy: RetrainingPolicy
 ) -> str | None:
     """Why the drift seen is not enough, or None."""
-    if windows[-1].outcome != "failed":
+    if windows[-1].drift != "failed":
         return f"the newest window {windows[-1].partition} did not drift"
     return "too few windows drifted" if drifted < policy.violated else None
 

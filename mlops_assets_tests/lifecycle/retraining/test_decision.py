@@ -10,12 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.lifecycle.calendar import Calendar
-from mlops_assets.lifecycle.retraining import (
-    DriftWindow,
-    RetrainingDecision,
-    RetrainingPolicy,
-    decide_retraining,
-)
+from mlops_assets.lifecycle.retraining.decision import RetrainingDecision, decide_retraining
+from mlops_assets.lifecycle.retraining.policy import RetrainingPolicy
+from mlops_assets.lifecycle.retraining.window import MonitoredWindow
 from mlops_assets.lifecycle.rollout.state import Champion
 
 CALENDAR = Calendar(date(2013, 1, 7), date(2013, 4, 1))
@@ -25,16 +22,16 @@ ENABLED = RetrainingPolicy("enabled", windows=3, violated=2, cooldown=2)
 OUTCOMES = {"x": "failed", ".": "passed", "?": "inconclusive"}
 
 
-def seen(marks: str, *, first: int = 2, version: str = "v3") -> list[DriftWindow]:
+def seen(marks: str, *, first: int = 2, version: str = "v3") -> list[MonitoredWindow]:
     """One window a week: ``x`` drifted, ``.`` did not, ``?`` could not be judged."""
     return [
-        DriftWindow(KEYS[first + n], version, OUTCOMES[mark], f"reason {n}")
+        MonitoredWindow(KEYS[first + n], version, OUTCOMES[mark], f"reason {n}")
         for n, mark in enumerate(marks)
     ]
 
 
 def decide(
-    windows: list[DriftWindow],
+    windows: list[MonitoredWindow],
     policy: RetrainingPolicy = ENABLED,
     champion: Champion | None = CHAMPION,
     asked: tuple[tuple[str, str], ...] = (),
@@ -144,9 +141,9 @@ POLICIES = st.integers(1, 4).flatmap(
     lambda windows: st.builds(
         RetrainingPolicy,
         st.sampled_from(["enabled", "dry_run"]),
-        st.just(windows),
-        st.integers(1, windows),
-        st.integers(0, 4),
+        windows=st.just(windows),
+        violated=st.integers(1, windows),
+        cooldown=st.integers(0, 4),
     )
 )
 
