@@ -8,6 +8,7 @@ UI_PORT ?= 3000
 SERVING_PORT ?= 8080
 MLFLOW_PORT ?= 5000
 STUDIES_PORT ?= 8081
+REPORTS_PORT ?= 8082
 UV := 0.13.9
 
 VENV := .venv
@@ -46,8 +47,8 @@ test: $(READY)  ## run all tests, two files at a time
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 .PHONY: dev
-dev: $(READY)  ## Dagster UI and daemon, model server, MLflow and Optuna UI, on 127.0.0.1; Ctrl-C stops all
-	@$(BIN)/mlops-assets dev --state $(STATE) --ui-port $(UI_PORT) --serving-port $(SERVING_PORT) --mlflow-port $(MLFLOW_PORT) --studies-port $(STUDIES_PORT)
+dev: $(READY)  ## Dagster UI and daemon, model server, MLflow, Optuna, drift reports, on 127.0.0.1
+	@$(BIN)/mlops-assets dev --state $(STATE) --ui-port $(UI_PORT) --serving-port $(SERVING_PORT) --mlflow-port $(MLFLOW_PORT) --studies-port $(STUDIES_PORT) --reports-port $(REPORTS_PORT)
 
 .PHONY: check
 check: $(READY)  ## format, lint, strict types, import contracts, dg check
@@ -64,7 +65,7 @@ format: $(READY)  ## format and mend what can be mended
 	@$(BIN)/ruff check --fix .
 
 .PHONY: bench
-bench: $(READY)  ## what the project adds, as ratios; PARTS="loading stages trials workers backtest"
+bench: $(READY)  ## what the project adds, as ratios; PARTS="loading stages trials workers backtest drift"
 	@$(BIN)/mlops-assets bench $(PARTS)
 
 $(PEERS_READY): requirements-peers.lock $(READY)
@@ -87,8 +88,8 @@ faults: $(READY)  ## kill, starve and mislead the processes for some minutes; wh
 	@MLOPS_ASSETS_FAULTS=long $(BIN)/pytest mlops_assets_tests/faults $(ARGS)
 
 .PHONY: simulate
-simulate: $(READY)  ## how often rollouts are decided wrongly, beside other rules (a few minutes)
-	@$(BIN)/mlops-assets simulate
+simulate: $(READY)  ## how often rollouts and drift are judged wrongly, beside others; PARTS="rollouts drift"
+	@$(BIN)/mlops-assets simulate $(PARTS)
 
 .PHONY: lock
 lock: $(READY)  ## resolve the dependencies again

@@ -33,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     dev.add_argument("--serving-port", type=int, default=8080)
     dev.add_argument("--mlflow-port", type=int, default=5000)
     dev.add_argument("--studies-port", type=int, default=8081)
+    dev.add_argument("--reports-port", type=int, default=8082)
     dev.set_defaults(run=_dev)
     down = words.add_parser("down", help="end the model server of a state folder")
     down.add_argument("--state", type=Path, default=Path("state"), help="whose server to end")
@@ -41,7 +42,8 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("parts", nargs="*", help="what to measure, everything without a name")
     bench.add_argument("--build", type=Path, default=Path("build"), help="where to write")
     bench.set_defaults(run=_bench)
-    simulate = words.add_parser("simulate", help="how often rollouts are decided wrongly")
+    simulate = words.add_parser("simulate", help="how often rollouts and drift are judged wrongly")
+    simulate.add_argument("parts", nargs="*", help="rollouts, drift; both without a name")
     simulate.add_argument("--runs", type=int, default=10_000, help="rollouts of each kind")
     simulate.add_argument("--seed", type=int, default=7)
     simulate.add_argument("--build", type=Path, default=Path("build"), help="where to write")
@@ -72,7 +74,13 @@ def _dev(parsed: argparse.Namespace) -> int:
     from mlops_assets.commands.dev import run_dev
     from mlops_assets.commands.ports import Ports
 
-    ports = Ports(parsed.ui_port, parsed.serving_port, parsed.mlflow_port, parsed.studies_port)
+    ports = Ports(
+        parsed.ui_port,
+        parsed.serving_port,
+        parsed.mlflow_port,
+        parsed.studies_port,
+        parsed.reports_port,
+    )
     return run_dev(parsed.state.absolute(), ports)
 
 
@@ -107,9 +115,10 @@ def _conformance(parsed: argparse.Namespace) -> int:
 
 
 def _simulate(parsed: argparse.Namespace) -> int:
-    from mlops_assets.commands.simulate.report import run_simulate
+    from mlops_assets.commands.simulate.report import PARTS, run_simulate
 
-    print(run_simulate(parsed.build, parsed.runs, parsed.seed))
+    parts = parsed.parts or PARTS
+    print(run_simulate(parsed.build, parsed.runs, parsed.seed, parts=parts))
     return 0
 
 

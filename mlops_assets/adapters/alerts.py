@@ -21,7 +21,7 @@ class FileAlerts:
 
     path: Path
 
-    def send(self, title: str, body: str) -> None:
+    def send(self, title: str, body: str) -> list[str]:
         line = json.dumps({"title": title, "body": body}) + "\n"
         with exclusive(self.path.with_name(f"{self.path.name}.lock")):
             said = self.path.read_bytes() if self.path.exists() else b""
@@ -30,6 +30,7 @@ class FileAlerts:
             with os.fdopen(handle, "wb") as file:
                 file.write(said + line.encode())
             written.replace(self.path)
+        return []
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,16 @@ class AppriseAlerts:
 
     urls: tuple[str, ...] = field(repr=False)
 
-    def send(self, title: str, body: str) -> None:
+    def send(self, title: str, body: str) -> list[str]:
         import apprise
 
-        service = apprise.Apprise()
-        for number, url in enumerate(self.urls, start=1):
+        services = [apprise.Apprise() for _ in self.urls]
+        for number, (service, url) in enumerate(zip(services, self.urls, strict=True), start=1):
             if not service.add(url):
                 raise EndpointError(f"alerts: address {number} is none that Apprise understands")
-        if not service.notify(title=title, body=body):
-            raise EndpointError(f"alerts: '{title}' could not be delivered to every address")
+        # One by one: all in one call would not say who was reached.
+        reached = [bool(service.notify(title=title, body=body)) for service in services]
+        missed = [number for number, got in enumerate(reached, start=1) if not got]
+        if not any(reached):
+            raise EndpointError(f"alerts: '{title}' could not be delivered to any address")
+        return [f"alerts: '{title}' did not reach address {number}" for number in missed]

@@ -243,17 +243,32 @@ class Studies(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class ReportPage:
+    """Where a page lies, and the address that a browser opens it at."""
+
+    path: Path
+    url: str
+
+
 class Reports(Protocol):
     """Pictures of a drift comparison for people."""
 
     def drift(
         self, name: str, reference: pl.DataFrame, current: pl.DataFrame, report: DriftReport
-    ) -> Path:
-        """Render reference against current as an HTML page; returns where it lies."""
+    ) -> ReportPage:
+        """Render reference against current as an HTML page; the page of a name is replaced whole.
+
+        A column of either side may have values in some rows only. Raises ``ReportError`` when it
+        cannot be drawn; the page that was there stays.
+        """
 
 
 class Alerts(Protocol):
     """Where people are told."""
 
-    def send(self, title: str, body: str) -> None:
-        """Deliver one message."""
+    def send(self, title: str, body: str) -> list[str]:
+        """Deliver one message; returns in words who could not be reached though others were.
+
+        Raises ``EndpointError`` when nobody was.
+        """

@@ -1,4 +1,4 @@
-"""Everything for a working day on one machine: Dagster, model server, MLflow and Optuna UI."""
+"""Everything for a working day on one machine: Dagster, model server, MLflow, Optuna, reports."""
 
 from __future__ import annotations
 
@@ -76,6 +76,7 @@ def _environment(state: Path, ports: Ports) -> dict[str, str]:
         MLOPS_ASSETS_SERVING_PORT=str(ports.serving),
         MLOPS_ASSETS_MLFLOW_PORT=str(ports.mlflow),
         MLOPS_ASSETS_UI_URL=f"http://{HOST}:{ports.ui}",
+        MLOPS_ASSETS_REPORTS_URL=f"http://{HOST}:{ports.reports}",
         MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
         MLFLOW_DISABLE_TELEMETRY="true",
         DO_NOT_TRACK="true",
@@ -99,6 +100,7 @@ def _commands(ports: Ports, tracking: str, state: Path) -> dict[str, list[str]]:
             *("--workers", "1"),
         ],
         "optuna": [sys.executable, "-m", "mlops_assets.commands.dashboard", str(ports.studies)],
+        "reports": [sys.executable, "-m", "mlops_assets.commands.reports", str(ports.reports)],
     }
 
 
@@ -157,4 +159,5 @@ def _greet(ports: Ports, state: Path) -> None:
     print(f"model server   http://{HOST}:{ports.serving}/v2")
     print(f"MLflow UI      http://{HOST}:{ports.mlflow}")
     print(f"Optuna UI      http://{HOST}:{ports.studies}")
+    print(f"drift reports  http://{HOST}:{ports.reports}")
     print(f"everything is kept in {state}, logs in {state / 'logs'}; Ctrl-C stops all", flush=True)

@@ -27,7 +27,6 @@ class Location:
     """
 
     def __init__(self, model: str) -> None:
-        import dagster as dg
 
         from mlops_assets.components.model_lifecycle import ModelLifecycleComponent
         from mlops_assets.definitions import definitions
@@ -36,6 +35,27 @@ class Location:
         tree = loaded.component_tree
         assert tree is not None
         self.model: ModelDefinition = tree.load_component(model, ModelLifecycleComponent).model
+        self._open(loaded)
+
+    @classmethod
+    def of(cls, model: ModelDefinition, resources: Mapping[str, Any]) -> Location:
+        """A location that holds nothing but this model, as it is given, on these resources: a
+        spec may say other than its ``defs.yaml``, and a clock another time than the system's."""
+        import dagster as dg
+
+        from mlops_assets.components.model_lifecycle import ModelLifecycleComponent
+
+        location = cls.__new__(cls)
+        location.model = model
+        shared = dg.Definitions(resources=dict(resources), executor=dg.in_process_executor)
+        context = dg.ComponentTree.for_test().load_context  # the component asks it nothing
+        lifecycle = ModelLifecycleComponent(model).build_defs(context)
+        location._open(dg.Definitions.merge(lifecycle, shared))
+        return location
+
+    def _open(self, loaded: dg.Definitions) -> None:
+        import dagster as dg
+
         self._definitions = loaded
         self._repository = loaded.get_repository_def()
         self._instance = dg.DagsterInstance.get()
@@ -65,22 +85,30 @@ class Location:
         _require_success(f"job {name} {partition or ''}", result)
 
     def materialize(
-        self, *names: str, partition: str, ops: Mapping[str, Any] | None = None
+        self,
+        *names: str,
+        partition: str | None = None,
+        span: tuple[str, str] | None = None,
+        ops: Mapping[str, Any] | None = None,
     ) -> None:
-        """Materialize single assets of the model for a partition, as a click in the UI does.
+        """Materialize single assets of the model for a partition, or a span of them as one run,
+        as a click in the UI does.
 
         Raises ``JobFailedError``.
         """
         import dagster as dg
 
+        from mlops_assets.components.partitions import range_tags
+
         result = self._definitions.resolve_implicit_global_asset_job_def().execute_in_process(
             run_config={**_QUIET, "ops": dict(ops or {})},
             instance=self._instance,
             partition_key=partition,
+            tags=range_tags(span) if span else None,
             asset_selection=[dg.AssetKey([self.model.name, name]) for name in names],
             raise_on_error=False,
         )
-        _require_success(f"{', '.join(names)} {partition}", result)
+        _require_success(f"{', '.join(names)} {partition or span}", result)
 
     def ask_sensor(
         self, name: str, resources: Mapping[str, Any]

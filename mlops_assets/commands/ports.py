@@ -18,6 +18,7 @@ class Ports:
     serving: int
     mlflow: int
     studies: int
+    reports: int
 
 
 def require_free_ports(ports: Ports) -> None:
@@ -27,6 +28,7 @@ def require_free_ports(ports: Ports) -> None:
         "SERVING_PORT": ports.serving,
         "MLFLOW_PORT": ports.mlflow,
         "STUDIES_PORT": ports.studies,
+        "REPORTS_PORT": ports.reports,
     }
     for variable, port in wanted.items():
         with socket.socket() as listener:

@@ -1,4 +1,4 @@
-"""Stored rows sent to a live endpoint, one request each, as callers would."""
+"""Stored rows sent to a live endpoint, one or several in a request, as callers would."""
 
 from __future__ import annotations
 
@@ -28,14 +28,19 @@ def build_request(
     row: dict[str, Any], features: Sequence[Feature], key: str, time: str
 ) -> dict[str, Any]:
     """One row as an Open Inference Protocol v2 request; null stands for a missing value."""
-    inputs = [
-        _tensor(
-            feature.name, "BYTES" if feature.kind == "categorical" else "FP64", row[feature.name]
-        )
-        for feature in features
-    ]
-    identity = [_tensor(key, "BYTES", row[key]), _tensor(time, "BYTES", row[time].isoformat())]
-    return {"inputs": [*identity, *inputs]}
+    sent = [(feature.name, _datatype(feature), row[feature.name]) for feature in features]
+    known = [(key, "BYTES", row[key]), (time, "BYTES", row[time].isoformat())]
+    return {"inputs": [_tensor(name, kind, [value]) for name, kind, value in (*known, *sent)]}
+
+
+def build_batch(
+    rows: pl.DataFrame, features: Sequence[Feature], key: str, time: str
+) -> dict[str, Any]:
+    """Several rows as one request; the endpoint assigns it to an arm by its first row."""
+    moments = [moment.isoformat() for moment in rows[time].to_list()]
+    known = [_tensor(key, "BYTES", rows[key].to_list()), _tensor(time, "BYTES", moments)]
+    sent = [_tensor(of.name, _datatype(of), rows[of.name].to_list()) for of in features]
+    return {"inputs": [*known, *sent]}
 
 
 def replay(
@@ -47,11 +52,13 @@ def replay(
     time: str,
     *,
     clients: int = 4,
+    rows_per_request: int = 1,
 ) -> Replayed:
-    """Send each row of a feature table to ``url``, a bounded number of requests at a time."""
+    """Send the rows of a feature table to ``url``, a bounded number of requests at a time."""
     import httpx
 
-    requests = [build_request(row, features, key, time) for row in rows.iter_rows(named=True)]
+    slices = rows.iter_slices(rows_per_request)
+    requests = [build_batch(part, features, key, time) for part in slices]
     with (
         httpx.Client(base_url=url, timeout=30) as client,
         ThreadPoolExecutor(clients) as pool,
@@ -63,5 +70,9 @@ def replay(
     return Replayed(len(requests), failed)
 
 
-def _tensor(name: str, datatype: str, value: Any) -> dict[str, Any]:
-    return {"name": name, "datatype": datatype, "shape": [1], "data": [value]}
+def _datatype(feature: Feature) -> str:
+    return "BYTES" if feature.kind == "categorical" else "FP64"
+
+
+def _tensor(name: str, datatype: str, values: list[Any]) -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": [len(values)], "data": values}

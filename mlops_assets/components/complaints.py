@@ -14,6 +14,7 @@ from mlops_assets.components.specs import (
 )
 from mlops_assets.lifecycle.ensembles import ENSEMBLE
 from mlops_assets.lifecycle.errors import did_you_mean
+from mlops_assets.lifecycle.retraining.chance import expected_false_retrains
 
 Path = tuple[str | int, ...]
 Complaint = tuple[Path, str]
@@ -36,6 +37,23 @@ def find_complaints(spec: LifecycleSpec) -> Iterator[Complaint]:
     yield from _online_complaints(spec)
     yield from _choice_complaints(spec)
     yield from _candidate_complaints(spec)
+    yield from _retraining_complaints(spec)
+
+
+def _retraining_complaints(spec: LifecycleSpec) -> Iterator[Complaint]:
+    """A policy that would retrain more often by chance alone than its own budget allows."""
+    policy, rate = spec.retraining, spec.monitoring.false_discovery_rate
+    a_year = {"daily": 365, "weekly": 52, "monthly": 12}[spec.calendar.cadence]
+    expected = expected_false_retrains(rate, policy, a_year)
+    allowed = policy.budget.false_per_year
+    if policy.mode != "disabled" and expected > allowed:
+        yield (
+            ("retraining",),
+            f"{policy.violated} of {policy.windows} windows, each drifting by chance with a "
+            f"probability of {rate}, ask for up to {expected:.1f} false retrainings a year, "
+            f"budget.false_per_year allows {allowed:g}; raise violated, lower windows or "
+            "monitoring.false_discovery_rate, or allow more",
+        )
 
 
 def _entity_complaints(spec: LifecycleSpec) -> Iterator[Complaint]:

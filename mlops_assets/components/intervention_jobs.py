@@ -7,7 +7,7 @@ import dagster as dg
 from mlops_assets.adapters.ports import Clock, Ledger, Registry
 from mlops_assets.components.assets.wiring import failing_when_refused
 from mlops_assets.components.definition import ModelDefinition
-from mlops_assets.components.stages import clearance, interventions
+from mlops_assets.components.stages import clearance, interventions, retraining
 
 
 class RollBackConfig(dg.Config):
@@ -24,6 +24,12 @@ class PersonConfig(dg.Config):
     reason: str
 
 
+class RetrainingConfig(PersonConfig):
+    """``as_of``: the partition to train as of; empty for the one after the newest monitored."""
+
+    as_of: str = ""
+
+
 class ApprovalConfig(PersonConfig):
     """``version``: which, like ``v3``."""
 
@@ -31,7 +37,7 @@ class ApprovalConfig(PersonConfig):
 
 
 def build_intervention_jobs(model: ModelDefinition) -> tuple[dg.JobDefinition, ...]:
-    """``roll_back``, ``abort``, ``pause``, ``resume`` and ``approve``."""
+    """``roll_back``, ``abort``, ``pause``, ``resume``, ``ask_for_retraining``, ``approve``."""
     return (
         _build_job(
             model,
@@ -52,6 +58,12 @@ def build_intervention_jobs(model: ModelDefinition) -> tuple[dg.JobDefinition, .
             "Hold the rollout in progress at its share of the requests; harm still takes it back.",
         ),
         _build_job(model, "resume", _hold(model, "resume"), "Let a rollout that is held go on."),
+        _build_job(
+            model,
+            "ask_for_retraining",
+            _ask_for_retraining(model),
+            "Ask for a training now, whatever cooldown and budget say; the sensor launches it.",
+        ),
         _build_job(
             model,
             "approve",
@@ -146,3 +158,21 @@ def _approve(model: ModelDefinition) -> dg.OpDefinition:
         context.log.info(done)
 
     return approve_version
+
+
+def _ask_for_retraining(model: ModelDefinition) -> dg.OpDefinition:
+    @dg.op(name=f"{model.name}__request_retraining")
+    def request_retraining(
+        context: dg.OpExecutionContext,
+        config: RetrainingConfig,
+        ledger: dg.ResourceParam[Ledger],
+        clock: dg.ResourceParam[Clock],
+    ) -> None:
+        by, reason, as_of = config.by, config.reason, config.as_of or None
+        with failing_when_refused():
+            done = retraining.request_retraining(
+                model, by, reason, as_of, ledger, clock, request=_request(context)
+            )
+        context.log.info(done)
+
+    return request_retraining

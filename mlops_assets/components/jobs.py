@@ -10,7 +10,14 @@ from mlops_assets.components.assets.wiring import key_of
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.intervention_jobs import build_intervention_jobs
 
-MONITORING = ("predictions", "performance", "drift_report", "retraining_decision")
+MONITORING = (
+    "predictions",
+    "performance",
+    "drift_report",
+    "retraining_decision",
+    "retraining_outcome",
+    "overview",
+)
 
 Job = Any
 """Dagster's unresolved asset job; it has no public name."""

@@ -6,10 +6,10 @@ from mlops_assets.adapters.ports import Clock, Ledger, TableStore
 from mlops_assets.adapters.serving_ports import Telemetry
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.jobs import ModelJobs
+from mlops_assets.components.retraining_runs import build_retraining_request, find_launched
 from mlops_assets.components.specs import SensorSpec
 from mlops_assets.components.stages.release import NextStep, find_next_step
-from mlops_assets.components.stages.retraining import consider_retraining
-from mlops_assets.lifecycle.digests import digest_value
+from mlops_assets.components.stages.retraining import consider_retraining, find_unanswered_ask
 
 Tick = dg.RunRequest | dg.SkipReason
 
@@ -21,25 +21,26 @@ def build_sensors(model: ModelDefinition, jobs: ModelJobs) -> list[dg.SensorDefi
 
 def _retrain_on_drift(model: ModelDefinition, jobs: ModelJobs) -> dg.SensorDefinition:
     spec = model.spec.sensors.retrain_on_drift
-    policy = digest_value(model.spec.retraining)[:8]
 
     @dg.sensor(
         name=f"{model.name}__retrain_on_drift",
         job=jobs.train,
         minimum_interval_seconds=spec.interval_seconds,
         default_status=_status(spec),
-        description="Asks for a training once the champion's reference no longer holds.",
+        description="Asks for a training once a person, performance, drift, new data or the "
+        "schedule does.",
     )
-    def retrain_on_drift(ledger: dg.ResourceParam[Ledger]) -> Tick:
+    def retrain_on_drift(
+        context: dg.SensorEvaluationContext, ledger: dg.ResourceParam[Ledger]
+    ) -> Tick:
         decision = consider_retraining(model, ledger)
-        if decision.action == "skip":
+        ask = decision.ask or find_unanswered_ask(model, ledger)
+        if ask is None:
             return dg.SkipReason(decision.reason)
-        return dg.RunRequest(
-            # The window and the policy are in the key: Dagster remembers run keys for ever.
-            run_key=f"{model.name}/retrain/{decision.window}/{policy}",
-            partition_key=decision.as_of,
-            tags={"mlops_assets/trigger": "drift", "mlops_assets/window": decision.window or ""},
-        )
+        launched = find_launched(context.instance, model, ask)
+        if launched:
+            return dg.SkipReason(f"{launched}; {decision.reason}")
+        return build_retraining_request(model, ask)
 
     return retrain_on_drift
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -15,16 +14,29 @@ from pydantic import (
     StringConstraints,
 )
 
+from mlops_assets.components.spec_values import (
+    expand_column,
+    name_slices,
+    require_cron,
+    require_owner,
+    require_timezone,
+)
 from mlops_assets.lifecycle.calendar import Calendar
 from mlops_assets.lifecycle.calibration import CalibrationMethod
 from mlops_assets.lifecycle.costs import CostPolicy
 from mlops_assets.lifecycle.drift.policy import DriftPolicy
 from mlops_assets.lifecycle.ensembles import EnsemblePolicy
 from mlops_assets.lifecycle.features import EntityPolicy
+from mlops_assets.lifecycle.freshness import FreshnessLimit, FreshnessPolicy
 from mlops_assets.lifecycle.gate_policies import ChampionGate, GatePolicy, SliceGate
 from mlops_assets.lifecycle.leakage import LeakagePolicy
 from mlops_assets.lifecycle.online import FeatureGroup
-from mlops_assets.lifecycle.retraining.policy import RetrainingPolicy
+from mlops_assets.lifecycle.retraining.policy import (
+    PerformanceTrigger,
+    RetrainingBudget,
+    RetrainingPolicy,
+    Triggers,
+)
 from mlops_assets.lifecycle.rollout.policy import (
     AnalysisPolicy,
     OutcomePolicy,
@@ -32,6 +44,7 @@ from mlops_assets.lifecycle.rollout.policy import (
     RolloutPolicy,
     ShadowPolicy,
 )
+from mlops_assets.lifecycle.skew import SkewPolicy
 from mlops_assets.lifecycle.sources import Column, Source
 from mlops_assets.lifecycle.splits import SplitPolicy
 from mlops_assets.lifecycle.staging import ServingPolicy
@@ -49,16 +62,22 @@ POLICIES: tuple[type, ...] = (
     DriftPolicy,
     EnsemblePolicy,
     EntityPolicy,
+    FreshnessLimit,
+    FreshnessPolicy,
     GatePolicy,
     LeakagePolicy,
     OutcomePolicy,
+    PerformanceTrigger,
     PredictionPolicy,
+    RetrainingBudget,
     RetrainingPolicy,
     RolloutPolicy,
     ServingPolicy,
     ShadowPolicy,
+    SkewPolicy,
     SliceGate,
     SplitPolicy,
+    Triggers,
     ValidationPolicy,
 )
 for _policy in POLICIES:
@@ -68,47 +87,6 @@ for _policy in POLICIES:
 _CRONS = {"daily": "0 6 * * *", "weekly": "0 6 * * 1", "monthly": "0 6 1 * *"}
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
-
-
-def expand_column(value: Any) -> Any:
-    """``int`` and ``int?`` stand for ``{type: int}`` and ``{type: int, nullable: true}``."""
-    if isinstance(value, str):
-        return {"type": value.removesuffix("?"), "nullable": value.endswith("?")}
-    return value
-
-
-def require_owner(owner: str) -> str:
-    """A team or an e-mail address, as Dagster shows them."""
-    if not re.fullmatch(r"team:[\w-]+|\w[\w.%+-]*@[\w.-]+\.[a-zA-Z]{2,7}", owner, re.ASCII):
-        allowed = "team:NAME (letters, digits, - and _) or an e-mail address"
-        raise ValueError(f"'{owner}' is no owner, allowed are {allowed}")
-    return owner
-
-
-def require_cron(cron: str) -> str:
-    """A cron expression that Dagster runs by."""
-    if not _runs_by(cron, "UTC"):
-        raise ValueError(f"'{cron}' is no cron expression of five fields, such as '0 6 * * 1'")
-    return cron
-
-
-def require_timezone(timezone: str) -> str:
-    """A time zone that Dagster runs by."""
-    if not _runs_by("0 6 * * 1", timezone):
-        raise ValueError(f"unknown timezone '{timezone}', use a name like Europe/Berlin or UTC")
-    return timezone
-
-
-def _runs_by(cron: str, timezone: str) -> bool:
-    import dagster as dg
-
-    try:
-        dg.ScheduleDefinition(
-            "asked", job_name="asked", cron_schedule=cron, execution_timezone=timezone
-        )
-    except dg.DagsterInvalidDefinitionError:
-        return False
-    return True
 
 
 class Section(BaseModel):
@@ -204,12 +182,6 @@ class TuningSpec(Section):
         return Tuning(space, self.trials, self.seed, self.timeout, self.workers, self.pruning)
 
 
-def name_slices(value: Any) -> Any:
-    """A list of columns stands for slices of the same names."""
-    listed = isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
-    return {name: name for name in value} if listed else value
-
-
 class EvaluationSpec(Section):
     """What an evaluation shows beside the whole."""
 
@@ -284,6 +256,8 @@ class LifecycleSpec(Section):
     gates: GatePolicy = GatePolicy()
     rollout: RolloutPolicy = RolloutPolicy()
     monitoring: DriftPolicy = DriftPolicy()
+    skew: SkewPolicy = SkewPolicy()
     retraining: RetrainingPolicy = RetrainingPolicy()
+    freshness: FreshnessPolicy = FreshnessPolicy()
     schedules: SchedulesSpec = SchedulesSpec()
     sensors: SensorsSpec = SensorsSpec()

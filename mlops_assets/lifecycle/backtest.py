@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from mlops_assets.lifecycle.retraining.decision import decide_retraining
+from mlops_assets.lifecycle.retraining.history import Ask, RetrainingHistory
 from mlops_assets.lifecycle.retraining.policy import RetrainingPolicy
 from mlops_assets.lifecycle.retraining.window import MonitoredWindow
 from mlops_assets.lifecycle.rollout.state import Champion
@@ -62,11 +63,12 @@ def plan_drift_triggered(
     """A model answers until ``policy`` asks for another, as the sensor does while it serves.
 
     ``judge(as_of, partition)`` says whether the reference of the model trained as of a partition
-    still holds in another. A retraining as of a partition without a model is put off until there
-    is one.
+    still holds in another; performance is not judged here. A retraining as of a partition without
+    a model is put off until there is one.
     """
     champion, wanted = min(trained), None
     windows: list[MonitoredWindow] = []
+    asked: list[Ask] = []
     plan: dict[str, str] = {}
     for partition in sorted(key for key in partitions if key >= min(trained)):
         if wanted and (newer := [a for a in trained if wanted <= a <= partition]):
@@ -74,13 +76,10 @@ def plan_drift_triggered(
         plan[partition] = champion
         verdict = judge(champion, partition)
         windows.append(MonitoredWindow(partition, champion, verdict.outcome, verdict.reason))
-        decision = decide_retraining(
-            windows,
-            Champion(champion, "", champion),
-            calendar,
-            replace(policy, mode="enabled"),
-        )
-        if decision.action == "retrain":
+        history = RetrainingHistory(Champion(champion, "", champion), windows, asked)
+        decision = decide_retraining(history, calendar, replace(policy, mode="enabled"))
+        if decision.ask:
+            asked.append(decision.ask)
             wanted = decision.as_of
     return plan
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -85,15 +84,18 @@ class Calendar:
             *(key for key in self.keys if first <= key <= max(keys)),
         )
 
-    def missing(self, now: datetime, there: Collection[str]) -> tuple[str, ...]:
-        """The partitions from the first that has ended and is not ``there`` to the last ended."""
-        ended = [key for key in self.keys if self.finish(key) <= now]
-        absent = [index for index, key in enumerate(ended) if key not in there]
-        return tuple(ended[absent[0] :]) if absent else ()
+    def followers(self, key: str, count: int) -> tuple[str, ...]:
+        """The key and the ``count`` keys after it (fewer at the end)."""
+        later = [other for other in self.keys if other >= key]
+        return tuple(later[: count + 1])
+
+    def ended(self, now: datetime) -> tuple[str, ...]:
+        """The partitions that have ended at ``now``."""
+        return tuple(key for key in self.keys if self.finish(key) <= now)
 
     def latest_complete(self, now: datetime) -> str | None:
         """The last partition that has ended at ``now``, or None when none has."""
-        ended = [key for key in self.keys if self.finish(key) <= now]
+        ended = self.ended(now)
         return ended[-1] if ended else None
 
     def assign(self, day: pl.Expr) -> pl.Expr:

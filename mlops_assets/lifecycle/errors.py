@@ -10,6 +10,7 @@
     ├── ArtifactError        model files are missing, changed, or hold untrusted types
     ├── LedgerConflict       somebody else wrote the next ledger row first
     ├── TableConflict        somebody else wrote the table's next version first
+    ├── ReportError          a page for people cannot be drawn
     └── EndpointError        the model server is away or did not load a version in time
 
 Each message names where, which rule, what came, and what to do.
@@ -63,6 +64,10 @@ class LedgerConflict(MlopsAssetsError):  # noqa: N818 - a conflict is no fault, 
 
 class TableConflict(MlopsAssetsError):  # noqa: N818 - as above
     """The next version of a table was written by somebody else first."""
+
+
+class ReportError(MlopsAssetsError):
+    """A page for people cannot be drawn; what it was to show is recorded all the same."""
 
 
 class EndpointError(MlopsAssetsError):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING
 
 from mlops_assets.lifecycle.sources import LINE, Column, Source
@@ -16,15 +18,28 @@ REASON = "quarantine_reason"
 _ROW = "__row"
 
 
+USUAL = 8
+"""How many partitions before one say how many rows are usual."""
+
+_LEAST = 4
+"""With fewer partitions than this before it nothing is usual yet."""
+
+
 @dataclass(frozen=True)
 class ValidationPolicy:
-    """``max_quarantined``: the share of a partition's rows that may be set aside."""
+    """``max_quarantined``: the share of a partition's rows that may be set aside.
+    ``usual_rows``: fewer rows than this share of the median of the last 8 partitions is a warning
+    that some have not arrived; 0 never warns.
+    """
 
     max_quarantined: float = 0.01
+    usual_rows: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 <= self.max_quarantined <= 1:
-            raise ValueError(f"max_quarantined must lie in [0, 1], got {self.max_quarantined}")
+        for name in ("max_quarantined", "usual_rows"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {value}")
 
 
 @dataclass(frozen=True)
@@ -89,6 +104,37 @@ def judge_quarantine(raw: int, quarantined: int, policy: ValidationPolicy) -> Ve
         f"at most {policy.max_quarantined:.2%} allowed)",
         {"quarantined": quarantined, "raw": raw, "share": share},
     )
+
+
+def find_thin(
+    rows: Mapping[str, int], keys: Sequence[str], policy: ValidationPolicy
+) -> dict[str, float]:
+    """Those of ``keys`` with too few rows, and how many would be usual.
+
+    ``rows`` counts them by partition; a partition without rows makes nothing usual.
+    """
+    known = sorted(key for key, count in rows.items() if count)
+    thin = {}
+    for key in keys:
+        before = [rows[other] for other in known if other < key][-USUAL:]
+        if len(before) >= _LEAST and rows.get(key, 0) < policy.usual_rows * median(before):
+            thin[key] = median(before)
+    return thin
+
+
+def judge_volume(rows: Mapping[str, int], keys: Sequence[str], policy: ValidationPolicy) -> Verdict:
+    """Whether each of ``keys`` has about as many rows as the partitions before it."""
+    name = "rows_are_as_many_as_usual"
+    thin = find_thin(rows, keys, policy)
+    least = f"at least {policy.usual_rows:.0%} of the median of the {USUAL} before"
+    if not thin:
+        return Verdict(name, "passed", f"{len(keys)} of {len(keys)} partitions have {least}")
+    said = "; ".join(
+        f"{key} has {rows.get(key, 0)} rows, about {usual:.0f} are usual"
+        for key, usual in list(thin.items())[:5]
+    )
+    more = f"; and {len(thin) - 5} more partitions" if len(thin) > 5 else ""
+    return Verdict(name, "failed", f"{said}{more} ({least} expected)", {"partitions": list(thin)})
 
 
 def judge_accounting(raw: int, validated: int, quarantined: int) -> Verdict:

@@ -47,6 +47,9 @@ class AlertsContract:
         alerts.send("title", text)
         assert received() == [("title", text)]
 
+    def test_when_everybody_is_reached_then_nobody_is_said_to_miss_it(self, alerts):
+        assert alerts.send("title", "body") == []
+
     def test_the_same_message_twice_is_received_twice(self, alerts, received):
         for _ in range(2):
             alerts.send("title", "body")
@@ -159,12 +162,30 @@ class TestAppriseAlerts(AlertsContract):
         AppriseAlerts(tuple(inbox.address for inbox in inboxes)).send("title", "body")
         assert [inbox.messages for inbox in inboxes] == [[("title", "body")]] * 2
 
-    def test_when_one_address_refuses_then_it_is_an_error_and_the_other_got_it(self, inboxes):
+    def test_when_one_address_refuses_then_the_other_got_it_and_it_says_who_did_not(self, inboxes):
         inboxes[0].status = 500
+        (missed,) = AppriseAlerts(tuple(inbox.address for inbox in inboxes)).send("a title", "body")
+        assert missed == "alerts: 'a title' did not reach address 1"
+        assert inboxes[1].messages == [("a title", "body")]
+
+    def test_when_no_address_takes_it_then_it_is_an_error(self, inboxes):
+        for inbox in inboxes:
+            inbox.status = 500
         with pytest.raises(EndpointError, match="the title") as raised:
             AppriseAlerts(tuple(inbox.address for inbox in inboxes)).send("the title", "body")
         assert SECRET not in str(raised.value)
-        assert inboxes[1].messages == [("the title", "body")]
+
+    def test_when_nobody_listens_any_more_then_it_is_an_error(self):
+        gone = Inbox()
+        gone.server_close()
+        with pytest.raises(EndpointError, match="the title"):
+            AppriseAlerts((gone.address,)).send("the title", "body")
+
+    def test_no_secret_is_logged_when_an_address_refuses(self, inboxes, caplog):
+        inboxes[0].status = 500
+        with caplog.at_level("INFO"):
+            AppriseAlerts(tuple(inbox.address for inbox in inboxes)).send("title", "body")
+        assert SECRET not in caplog.text
 
     @pytest.mark.parametrize("address", [f"nosuch://user:{SECRET}@host", f"{SECRET}", "json://"])
     def test_an_address_nobody_understands_is_named_by_its_number_only(self, inboxes, address):

@@ -86,7 +86,9 @@ def test_predictions_that_were_given_are_seen_oldest_first():
 def test_a_report_keeps_what_was_to_be_drawn():
     reports = InMemoryReports()
     table = pl.DataFrame({"x": [1]})
-    report = DriftReport((), 0.0, Verdict("holds", "passed", "because"), 1, 1)
-    path = reports.drift("model/drift", table, table, report)
-    assert path.name == "drift.html"
-    assert reports.drawn[path] == (table, table, report)
+    verdict = Verdict("reference_still_holds", "passed", "because")
+    report = DriftReport((), 0.0, verdict, Verdict("values_are_intact", "passed", "so"), 1, 1)
+    page = reports.drift("model/drift", table, table, report)
+    assert page.path.name == "drift.html"
+    assert page.url.endswith("model/drift.html")
+    assert reports.drawn[page.path] == (table, table, report)

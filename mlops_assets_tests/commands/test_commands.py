@@ -28,7 +28,7 @@ def test_given_a_taken_port_then_dev_names_it_and_the_variable_that_changes_it()
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(EndpointError) as error:
-            require_free_ports(Ports(free_port(), port, free_port(), free_port()))
+            require_free_ports(Ports(free_port(), port, free_port(), free_port(), free_port()))
     assert f"port {port} on 127.0.0.1 is taken" in str(error.value)
     assert f"make dev SERVING_PORT={port + 1}" in str(error.value)
 
@@ -56,6 +56,8 @@ def test_given_a_taken_port_then_the_command_ends_with_one_line_and_starts_nothi
                 str(free_port()),
                 "--studies-port",
                 str(free_port()),
+                "--reports-port",
+                str(free_port()),
             ],
             capture_output=True,
             text=True,
@@ -69,7 +71,21 @@ def test_given_a_taken_port_then_the_command_ends_with_one_line_and_starts_nothi
 
 
 def test_free_ports_pass() -> None:
-    require_free_ports(Ports(free_port(), free_port(), free_port(), free_port()))
+    require_free_ports(Ports(*(free_port() for _ in range(5))))
+
+
+@pytest.mark.parametrize(
+    "variable", ["UI_PORT", "SERVING_PORT", "MLFLOW_PORT", "STUDIES_PORT", "REPORTS_PORT"]
+)
+def test_each_port_is_changed_by_a_variable_of_its_own(variable: str) -> None:
+    names = ["UI_PORT", "SERVING_PORT", "MLFLOW_PORT", "STUDIES_PORT", "REPORTS_PORT"]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ports = [port if name == variable else free_port() for name in names]
+        with pytest.raises(EndpointError, match=f"make dev {variable}={port + 1}"):
+            require_free_ports(Ports(*ports))
 
 
 def test_the_state_folder_is_dagsters_home_and_a_changed_instance_file_is_kept(

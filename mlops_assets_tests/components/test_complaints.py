@@ -592,3 +592,52 @@ def test_a_source_without_faults_gives_no_complaint_and_each_fault_its_own():
         ("s", "partitioned_by"),
         ("s", "time"),
     ]
+
+
+RETRAINING = part(r"(?m)^  retraining: \{mode: enabled, windows: 3, violated: 2")
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ("windows: 1, violated: 1", "1 of 1 windows, .* up to 2.6 false retrainings a year, .* 1;"),
+        (
+            "windows: 8, violated: 1",
+            "budget.false_per_year allows 1; raise violated, lower windows",
+        ),
+        ("windows: 1, violated: 1, budget: {false_per_year: 3}", None),
+        ("windows: 1, violated: 1, triggers: {drift: false}", None),
+        ("windows: 1, violated: 1, budget: {retrainings: 1}", None),
+    ],
+)
+def test_a_policy_that_retrains_by_chance_more_often_than_its_budget_is_refused(
+    change, read, lines_said, stated, said
+):
+    text = change({RETRAINING: f"  retraining: {{mode: enabled, {stated}"})
+    if said is None:
+        assert read(text).retraining.mode == "enabled"
+        return
+    (line,) = lines_said(text)
+    assert re.search(rf": retraining: .*{said}", line), line
+
+
+def test_a_policy_that_is_disabled_may_be_as_eager_as_it_likes(change, read):
+    text = change({RETRAINING: "  retraining: {mode: disabled, windows: 1, violated: 1"})
+    assert read(text).retraining.windows == 1
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ("triggers: {evry: 4}", "retraining.triggers.evry: unknown key, allowed are drift, perf"),
+        ("budget: {retraining: 4}", "retraining.budget.retraining: unknown key, allowed are retr"),
+        (
+            "triggers: {performance: {metric: brir}}",
+            "metric 'brir' is not measured, allowed are auc, brier, log_loss, calibration_error; "
+            "did you mean 'brier'?",
+        ),
+    ],
+)
+def test_what_a_trigger_or_budget_does_not_know_is_refused(change, lines_said, stated, said):
+    (line,) = lines_said(change({RETRAINING: f"{RETRAINING}, {stated}"}))
+    assert said in line

@@ -84,6 +84,32 @@ def test_given_one_file_each_then_rows_of_other_partitions_in_it_are_counted(one
     files = {named(DAYS[0]): (COLUMNS + hour(8) + hour(15)).encode()}
     done = ingest(one_file_each, "weather", DAYS[:1], files, tables)
     assert done.rows_elsewhere == 1
+    assert done.strays.outcome == "failed"
+    assert "1 row(s) belong to other partitions than their file" in done.strays.reason
+    tidy = {named(DAYS[0]): (COLUMNS + hour(8)).encode()}
+    assert ingest(one_file_each, "weather", DAYS[:1], tidy, tables).strays.passed
+
+
+def test_one_file_for_all_has_no_rows_astray(model, tables):
+    data = (COLUMNS + hour(8) + hour(29)).encode()
+    assert ingest(model, "weather", DAYS[:1], {WEATHER: data}, tables).strays is None
+
+
+def test_a_week_of_few_rows_is_noticed_beside_those_before_it_and_blocks_nothing(model, tables):
+    weeks = [*DAYS, "2013-01-28", "2013-02-04"]
+    few = "".join(hour(day) for day in (7, 8, 14, 15, 21, 22, 28, 29))
+    ingest(model, "weather", weeks, {WEATHER: (COLUMNS + few).encode()}, tables)
+    done = stage.validate_source(model, model.sources["weather"], weeks[-1:], tables)
+    assert (done.volume.outcome, done.quarantine.outcome) == ("failed", "passed")
+    assert done.volume.reason.startswith("2013-02-04 has 0 rows, about 2 are usual")
+    whole = stage.validate_source(model, model.sources["weather"], weeks[:4], tables)
+    assert whole.volume.passed
+
+
+def test_a_source_without_partitions_has_no_usual_number_of_rows(model, tables):
+    ingest(model, "airlines", ["all"], {PATH: b"carrier,name\nAA,American\n"}, tables)
+    done = stage.validate_source(model, model.sources["airlines"], ["all"], tables)
+    assert done.volume.passed
 
 
 def test_validation_splits_each_raw_row_to_one_side_and_says_why(model, tables):

@@ -65,6 +65,43 @@ class TestApprove:
 WHO = {"by": "the flight desk", "reason": "callers report odd answers"}
 
 
+class TestAskForRetraining:
+    def ask(self, world, resources, **config: str) -> dg.ExecuteInProcessResult:
+        return launch(world, resources, "ask_for_retraining", "request_retraining", **WHO | config)
+
+    def test_who_asks_why_and_as_of_when_is_recorded(self, world, resources):
+        assert self.ask(world, resources, as_of="2013-05-27").success
+        assert self.ask(world, resources, as_of="2013-06-03").success
+        first, second = world.rows("retraining_request")
+        assert (first["by"], first["reason"]) == (WHO["by"], WHO["reason"])
+        assert (first["as_of"], second["as_of"]) == ("2013-05-27", "2013-06-03")
+
+    def test_without_a_date_it_is_the_partition_after_the_newest_monitored(self, world, resources):
+        world.crown("v1", "a" * 64)
+        world.drift("2013-05-20", "passed")
+        assert self.ask(world, resources).success
+        (request,) = world.rows("retraining_request")
+        assert (request["window"], request["as_of"]) == ("2013-05-20", "2013-05-27")
+
+    @pytest.mark.parametrize(
+        ("config", "said"),
+        [
+            ({"by": ""}, "ask_for_retraining: 'by' is empty"),
+            ({"reason": "ok"}, "reason 'ok' is shorter than 10 characters"),
+            ({}, "ask_for_retraining: as_of is missing; give a partition from 2013-"),
+            ({"as_of": "2013-05-28"}, "ask_for_retraining: as_of is 2013-05-28; give a partition"),
+        ],
+    )
+    def test_given_a_refusal_then_the_job_fails_in_words_and_writes_nothing(
+        self, world, resources, config, said
+    ):
+        before = world.ledger.position()
+        done = self.ask(world, resources, **config)
+        assert not done.success
+        assert said in done.failure_data_for_node("flight_delays__request_retraining").error.message
+        assert world.ledger.position() == before
+
+
 class TestInterventions:
     """What they do is tested with their stage; here, that each job does it."""
 
@@ -105,6 +142,7 @@ class TestInterventions:
         said = done.failure_data_for_node(f"flight_delays__{op}").error.message
         assert f"{job}: flight_delays has no rollout in progress" in said
 
-    def test_all_of_them_wait_for_a_step_under_way(self, world):
-        for job in build_intervention_jobs(world.model):
+    def test_all_that_touch_a_rollout_wait_for_a_step_under_way(self, world):
+        jobs = build_intervention_jobs(world.model)
+        for job in (job for job in jobs if not job.name.endswith("ask_for_retraining")):
             assert {node.definition.pool for node in job.nodes} == {"flight_delays__deployment"}

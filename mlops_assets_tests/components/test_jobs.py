@@ -9,14 +9,14 @@ import pytest
 
 from mlops_assets.components.assets import build_assets
 from mlops_assets.components.assets.reproduction import build_reproduction_check
-from mlops_assets.components.jobs import build_jobs
+from mlops_assets.components.jobs import MONITORING, build_jobs
 from mlops_assets.defs.platform.resources import build_resources, read_settings
 
 PARTS = ("ingest", "train", "release", "monitor", "drill", "refresh")
 """The jobs of a model's life; each asset is in one of them at most."""
 
 NAMES = (*PARTS, "walk_forward")
-INTERVENTIONS = ("roll_back", "abort", "pause", "resume", "approve")
+INTERVENTIONS = ("roll_back", "abort", "pause", "resume", "ask_for_retraining", "approve")
 BY_HAND = {"gate_override", "backtest"}
 TRAIN = {"training_set", "study", "ensemble", "trained_model", "evaluation", "model_version"}
 WALK_FORWARD = TRAIN - {"study", "model_version"} | {"backtest"}
@@ -76,11 +76,15 @@ def test_a_job_that_trains_fits_every_candidate(definitions, candidates, name, o
         ("release", {"deployment"}),
         ("drill", {"rollback_drill"}),
         ("refresh", {"online_features"}),
-        ("monitor", {"predictions", "performance", "drift_report", "retraining_decision"}),
+        ("monitor", set(MONITORING)),
     ],
 )
 def test_a_job_takes_its_part_of_a_models_life(definitions, name, assets):
     assert assets_of(definitions, name) == assets
+
+
+def test_monitoring_ends_with_whether_to_train_again_and_whether_it_helped():
+    assert {"retraining_decision", "retraining_outcome"} <= set(MONITORING)
 
 
 def test_ingest_takes_every_source_from_raw_to_features(definitions, model):

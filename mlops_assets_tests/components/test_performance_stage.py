@@ -1,37 +1,25 @@
-"""Answers are measured as far as labels have arrived."""
+"""Answers are estimated at once, and measured as far as labels have arrived."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import dagster as dg
 import polars as pl
 import pytest
 
-from mlops_assets.adapters.in_memory import InMemoryTables
-from mlops_assets.components.assets.monitoring import build_monitoring_assets
+from mlops_assets.adapters.in_memory import InMemoryModelFiles, InMemoryTables
+from mlops_assets.components.assets.performance import build_performance
 from mlops_assets.components.stages import performance as stage
 from mlops_assets.components.stages.predictions import collect_predictions
-from mlops_assets.lifecycle.retraining.decision import RetrainingDecision
 
-WEEK, NEXT = "2013-05-20", "2013-05-27"
+WEEK = "2013-05-20"
 MOMENT = pl.Datetime("us", "UTC")
 
 
 @pytest.fixture
 def tables() -> InMemoryTables:
     return InMemoryTables()
-
-
-def drifted(world) -> None:
-    world.crown("v1", "a" * 64, as_of="2013-03-04")
-    for partition in ("2013-05-13", WEEK):
-        world.drift(partition, "failed")
-
-
-def record(world, key: str) -> RetrainingDecision:
-    world.clock.at += timedelta(minutes=1)
-    return stage.record_retraining(world.model, key, world.ledger, world.clock)
 
 
 def logged(*rows: dict) -> pl.DataFrame:
@@ -60,6 +48,12 @@ def collect(world, tables, *keys: str) -> None:
     collect_predictions(world.model, keys, world.telemetry, tables)
 
 
+def measure(world, tables) -> dict:
+    """The reports of the week; no version is registered, and none has files."""
+    files = InMemoryModelFiles()
+    return stage.measure_versions(world.model, [WEEK], tables, world.ledger, files, world.clock)
+
+
 class TestPerformance:
     @pytest.fixture
     def measured(self, world, tables):
@@ -83,7 +77,7 @@ class TestPerformance:
         return world
 
     def test_each_version_is_measured_as_far_as_labels_have_arrived(self, measured, tables):
-        reports = stage.join_labels(measured.model, [WEEK], tables)
+        reports = measure(measured, tables)
         assert set(reports) == {"v1", "v2"}
         assert (reports["v1"].predictions, reports["v1"].labelled) == (40, 40)
         assert set(reports["v1"].metrics) > {"auc", "brier"}
@@ -105,20 +99,20 @@ class TestPerformance:
         world = measured
         world.telemetry.frames["flight_delays"] = logged(*copies, *again)
         collect(world, tables, WEEK)
-        reports = stage.join_labels(world.model, [WEEK], tables)
+        reports = measure(world, tables)
         assert list(reports) == ["v1", "v2", "v2 (shadow)"]
         assert [report.predictions for report in reports.values()] == [40, 40, 40]
         assert reports["v2 (shadow)"].metrics["auc"] == 1.0
         assert stage.find_newest(reports) is reports["v2"]
 
     def test_with_copies_only_there_is_no_newest_version(self, measured, tables):
-        reports = stage.join_labels(measured.model, [WEEK], tables)
+        reports = measure(measured, tables)
         assert stage.find_newest({"v2 (shadow)": reports["v1"]}) is None
         assert stage.find_newest({}) is None
 
     def test_the_record_is_written_once(self, measured, tables):
         for _ in range(2):
-            reports = stage.join_labels(measured.model, [WEEK], tables)
+            reports = measure(measured, tables)
             stage.record_performance(measured.model, WEEK, reports, measured.ledger, measured.clock)
         (row,) = measured.rows("performance", WEEK)
         assert row["v1"]["labelled"] == 40
@@ -149,11 +143,14 @@ class TestPerformance:
 
 def shown(world, tables) -> dict:
     """The metadata of the asset ``performance``, materialized on its own."""
-    (asset,) = (a for a in build_monitoring_assets(world.model) if a.key.path[-1] == "performance")
-    context = dg.build_asset_context(partition_key=WEEK)
+    result = build_performance(world.model)(
+        dg.build_asset_context(partition_key=WEEK),
+        tables=tables,
+        ledger=world.ledger,
+        model_files=InMemoryModelFiles(),
+        clock=world.clock,
+    )
     return {
         name: dg.MetadataValue.float(value) if isinstance(value, float) else value
-        for name, value in asset(
-            context, tables=tables, ledger=world.ledger, clock=world.clock
-        ).metadata.items()
+        for name, value in result.metadata.items()
     }

@@ -15,8 +15,8 @@ from mlops_assets.lifecycle.errors import SpecError
 
 SECTIONS = (
     "name, description, owners, calendar, sources, entities, label, features, training, "
-    "candidates, ensemble, validation, tuning, evaluation, gates, rollout, monitoring, retraining, "
-    "schedules, sensors"
+    "candidates, ensemble, validation, tuning, evaluation, gates, rollout, monitoring, skew, "
+    "retraining, freshness, schedules, sensors"
 )
 FLIGHTS = (
     "year, month, day, dep_time, sched_dep_time, dep_delay, arr_time, sched_arr_time, arr_delay, "
@@ -242,8 +242,8 @@ MISSPELT = [
         "drift_shar:",
         "drift_shar:",
         "monitoring.drift_shar",
-        "unknown key, allowed are false_discovery_rate, minimum_effect, drift_share, "
-        "minimum_rows, minimum_days, reference, permutations, seed, ignore; "
+        "unknown key, allowed are false_discovery_rate, minimum_effect, missing, unseen, "
+        "tail, drift_share, minimum_rows, minimum_days, reference, permutations, seed, ignore; "
         "did you mean 'drift_share'?",
     ),
     case(

@@ -1,4 +1,4 @@
-"""One asks, as one run, for the partitions that have ended and are not there; one drills."""
+"""One asks for the partitions that have ended and are not there; one drills."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pytest
 
+from mlops_assets.adapters.in_memory import InMemoryTables
 from mlops_assets.components.jobs import build_jobs
 from mlops_assets.components.schedules import build_schedules
+from mlops_assets.lifecycle.errors import SourceError
+from mlops_assets.lifecycle.sources import SourceFile
 
 NEW_YORK = ZoneInfo("America/New_York")
 
@@ -24,15 +27,43 @@ def local(*parts: int) -> datetime:
     return datetime(*parts, tzinfo=NEW_YORK)
 
 
+class Empty:
+    """Raw files with a heading and no row; some cannot be read."""
+
+    def __init__(self, model, hiding: str = "nothing") -> None:
+        self.model, self.hiding = model, hiding
+
+    def read(self, path, _folder):
+        if self.hiding in path:
+            raise SourceError(f"{self.hiding}.csv: the file cannot be read")
+        (source,) = [one for one in self.model.sources.values() if one.path == path]
+        return SourceFile(f"{source.name}.csv", ",".join(source.columns).encode())
+
+
 def tick(model, instance, at: datetime):
+    """The one run asked for at a moment, or why there is none."""
+    answer = ask(model, instance, at)
+    if isinstance(answer, dg.SkipReason):
+        return answer
+    (request,) = answer
+    return request
+
+
+def ask(model, instance, at: datetime, files=None):
     schedule, *_ = build_schedules(model, build_jobs(model))
-    return schedule(dg.build_schedule_context(instance, scheduled_execution_time=at))
+    resources = {"files": files or Empty(model), "tables": InMemoryTables()}
+    return schedule(
+        dg.build_schedule_context(instance, resources=resources, scheduled_execution_time=at)
+    )
 
 
-def deliver(instance, *partitions: str, name: str = "features") -> None:
+def deliver(instance, *partitions: str, name: str = "features", rows: str | None = None) -> None:
+    """Say that partitions were made, of ``rows`` by their fingerprint."""
+    metadata = {"fingerprint": rows} if rows else {}
     for partition in partitions:
         key = dg.AssetKey(["flight_delays", name])
-        instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=partition))
+        made = dg.AssetMaterialization(key, partition=partition, metadata=metadata)
+        instance.report_runless_asset_event(made)
 
 
 def span(request) -> tuple[str, str]:
@@ -59,17 +90,49 @@ def ingested(model, instance):
 def test_what_has_ended_since_is_asked_for_as_one_run(model, ingested, at, wanted):
     request = tick(model, ingested, at)
     assert span(request) == wanted
-    assert request.run_key == f"flight_delays/ingest/{wanted[0]}/{wanted[1]}"
+    assert request.run_key == (f"flight_delays/ingest/{wanted[0]}/{wanted[1]}/{at:%Y-%m-%dT%H:%M}")
 
 
 def test_given_nothing_is_there_then_everything_that_has_ended_is_asked_for(model, instance):
     assert span(tick(model, instance, local(2013, 6, 10, 6))) == ("2012-12-31", "2013-06-03")
 
 
-def test_given_a_gap_then_it_is_filled_with_all_that_follows(model, instance):
+def test_given_a_gap_then_it_is_filled_and_what_looks_back_on_it_is_built_again(model, instance):
     there = [key for key in model.calendar.keys if key <= "2013-06-03" and key != "2013-03-11"]
     deliver(instance, *there)
-    assert span(tick(model, instance, local(2013, 6, 10, 6))) == ("2013-03-11", "2013-06-03")
+    assert span(tick(model, instance, local(2013, 6, 10, 6))) == ("2013-03-11", "2013-04-15")
+
+
+@pytest.mark.parametrize("table", ["labels", "validated_weather"])
+def test_given_a_week_was_mended_by_hand_then_what_looked_back_on_it_is_built_again(
+    model, ingested, table
+):
+    deliver(ingested, "2013-03-11", name=table)
+    assert span(tick(model, ingested, local(2013, 6, 3, 6))) == ("2013-03-11", "2013-04-15")
+
+
+def test_given_a_week_was_made_again_with_the_same_rows_then_nothing_is_asked_for(model, instance):
+    deliver(instance, "2013-03-11", name="labels", rows="of then")
+    deliver(instance, *(key for key in model.calendar.keys if key <= "2013-05-27"))
+    deliver(instance, "2013-03-11", name="labels", rows="of then")
+    at = local(2013, 6, 3, 6)
+    assert "is there" in tick(model, instance, at).skip_message
+    deliver(instance, "2013-03-11", name="labels", rows="of now")
+    assert span(tick(model, instance, at)) == ("2013-03-11", "2013-04-15")
+
+
+def test_given_weeks_that_cannot_be_read_then_each_is_asked_for_alone_and_once(model, ingested):
+    at, later = local(2013, 6, 17, 6), local(2013, 6, 24, 6)
+    first = ask(model, ingested, at, Empty(model, hiding="weather"))
+    assert [span(request) for request in first] == [("2013-06-03",) * 2, ("2013-06-10",) * 2]
+    assert all("/refused/" in request.run_key for request in first)
+    again = ask(model, ingested, later, Empty(model, hiding="weather"))
+    assert {request.run_key for request in first} < {request.run_key for request in again}
+
+
+def test_given_one_week_alone_is_due_then_its_run_says_what_is_wrong(model, ingested):
+    request = ask(model, ingested, local(2013, 6, 10, 6), Empty(model, hiding="weather"))
+    assert [span(one) for one in request] == [("2013-06-03", "2013-06-03")]
 
 
 def test_given_a_moment_in_another_zone_then_the_calendars_own_midnight_counts(model, ingested):

@@ -11,7 +11,6 @@ from mlops_assets.adapters.journal import write_cut_off, write_rollout
 from mlops_assets.components.jobs import build_jobs
 from mlops_assets.components.sensors import build_sensors
 from mlops_assets.components.stages.interventions import pause
-from mlops_assets.components.stages.retraining import record_retraining
 from mlops_assets.components.stages.rollout_steps import step_rollout
 from mlops_assets.lifecycle.rollout.state import CutOff, RolloutState
 
@@ -56,12 +55,6 @@ def in_canary(world) -> str:
     version = world.add_version("b" * 64, "2013-05-06")
     step(world, version)
     return version
-
-
-def drifted(world, *partitions: str) -> None:
-    world.crown("v1", "a" * 64, as_of="2013-03-04")
-    for partition in partitions:
-        world.drift(partition, "failed")
 
 
 class TestAdvanceRollout:
@@ -217,86 +210,6 @@ class TestAdvanceRollout:
         world.observe(version, "v1")
         world.telemetry.predictions = None
         assert tick(world, "advance_rollout").partition_key == "v2"
-
-
-class TestRetrainOnDrift:
-    def test_given_no_champion_then_there_is_nothing_to_compare_with(self, world, tick):
-        assert skipped(tick(world, "retrain_on_drift")) == "there is no champion to compare with"
-
-    def test_given_no_report_then_the_tick_says_whose_is_missing(self, world, tick):
-        world.crown("v1", "a" * 64)
-        assert skipped(tick(world, "retrain_on_drift")) == "no drift report against v1 yet"
-
-    def test_given_one_drifted_window_then_the_tick_says_how_many_are_needed(self, world, tick):
-        drifted(world, "2013-05-20")
-        assert skipped(tick(world, "retrain_on_drift")) == (
-            "too few windows drifted; 1 of the last 1 windows drifted from v1 (2 of 3 are needed)"
-        )
-
-    def test_given_the_newest_window_did_not_drift_then_the_tick_says_so(self, world, tick):
-        drifted(world, "2013-05-06", "2013-05-13")
-        world.drift("2013-05-20", "passed")
-        said = skipped(tick(world, "retrain_on_drift"))
-        assert said.startswith("the newest window 2013-05-20 did not drift; 2 of the last 3")
-
-    def test_given_a_young_champion_then_the_tick_names_the_cooldown(self, world, tick):
-        world.crown("v1", "a" * 64, as_of="2013-05-20")
-        for partition in ("2013-05-13", "2013-05-20"):
-            world.drift(partition, "failed")
-        said = skipped(tick(world, "retrain_on_drift"))
-        assert said.startswith("trained or asked for 1 partition(s) ago, the cooldown is 2; 2 of")
-
-    def test_given_drift_then_a_training_as_of_the_next_partition_is_asked_for(self, world, tick):
-        drifted(world, "2013-05-13", "2013-05-20")
-        request = tick(world, "retrain_on_drift")
-        assert request.partition_key == "2013-05-27"
-        assert request.run_key.startswith("flight_delays/retrain/2013-05-20/")
-        assert request.tags["mlops_assets/trigger"] == "drift"
-        assert request.tags["mlops_assets/window"] == "2013-05-20"
-
-    def test_given_the_same_drift_then_each_tick_asks_with_the_same_run_key(self, world, tick):
-        drifted(world, "2013-05-13", "2013-05-20")
-        first = tick(world, "retrain_on_drift")
-        record_retraining(world.model, "2013-05-20", world.ledger, world.clock)
-        world.clock.at += timedelta(days=3)
-        assert tick(world, "retrain_on_drift").run_key == first.run_key
-
-    def test_given_another_policy_then_the_same_drift_asks_with_another_run_key(
-        self, world, make_world, tick
-    ):
-        other = make_world({"cooldown: 2": "cooldown: 1"})
-        for each in (world, other):
-            drifted(each, "2013-05-13", "2013-05-20")
-        first, second = (tick(each, "retrain_on_drift") for each in (world, other))
-        assert first.partition_key == second.partition_key
-        assert first.run_key != second.run_key
-
-    def test_given_a_new_champion_then_the_drift_it_answered_asks_no_more(self, world, tick):
-        drifted(world, "2013-05-13", "2013-05-20")
-        world.crown("v2", "b" * 64, as_of="2013-05-27")
-        assert skipped(tick(world, "retrain_on_drift")) == "no drift report against v2 yet"
-
-    @pytest.mark.parametrize(
-        ("mode", "said"),
-        [
-            ("disabled", "retraining is disabled"),
-            ("dry_run", "dry run, would retrain as of 2013-05-27: 2 of the last 2 windows"),
-        ],
-    )
-    def test_given_a_mode_that_does_not_act_then_nothing_is_asked_for(
-        self, make_world, tick, mode, said
-    ):
-        world = make_world({"mode: enabled": f"mode: {mode}"})
-        drifted(world, "2013-05-13", "2013-05-20")
-        message = skipped(tick(world, "retrain_on_drift"))
-        assert message.startswith(said)
-
-    def test_given_drift_in_the_calendars_last_partition_then_nothing_comes_after(
-        self, world, tick
-    ):
-        drifted(world, "2013-12-23", "2013-12-30")
-        said = skipped(tick(world, "retrain_on_drift"))
-        assert said.startswith("the calendar ends with this window")
 
 
 @pytest.mark.parametrize("status", ["RUNNING", "STOPPED"])

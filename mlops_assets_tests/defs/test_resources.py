@@ -19,6 +19,7 @@ from mlops_assets.defs.platform.resources import (
     DEFAULT_STATE,
     Settings,
     bound_retries,
+    build_reports,
     build_resources,
     build_serving,
     read_settings,
@@ -82,6 +83,7 @@ def test_given_nothing_is_set_then_everything_lies_in_the_default_folder():
         studies=None,
         tables=str(DEFAULT_STATE / "tables"),
         dagster_ui="http://127.0.0.1:3000",
+        reports_url="http://127.0.0.1:8082",
         serving_port=8080,
         alert_urls=(),
     )
@@ -220,6 +222,15 @@ def test_other_tools_lead_back_to_the_address_of_the_ui():
     made = build_resources(read_settings(elsewhere))["ui"]
     assert made.run_url("r") == "https://dagster.example/runs/r"
     assert read_settings({"MLOPS_ASSETS_UI_URL": ""}).dagster_ui == "http://127.0.0.1:3000"
+
+
+def test_drift_reports_lead_to_the_address_that_serves_them(tmp_path):
+    here = {"MLOPS_ASSETS_STATE": str(tmp_path)}
+    usual = build_resources(read_settings(here))["reports"]
+    assert (usual.root, usual.url) == (tmp_path / "reports", "http://127.0.0.1:8082")
+    other = read_settings(here | {"MLOPS_ASSETS_REPORTS_URL": "https://reports.example"})
+    assert build_reports(other).url == "https://reports.example"
+    assert read_settings(here | {"MLOPS_ASSETS_REPORTS_URL": ""}).reports_url == usual.url
 
 
 def test_a_version_is_tried_with_the_model_files_that_the_server_will_load(tmp_path):

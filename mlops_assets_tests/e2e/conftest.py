@@ -29,6 +29,7 @@ class Stack:
     serving: str
     mlflow: str
     studies: str
+    reports: str
     state: Path
 
     def graphql(self, query: str, variables: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -47,12 +48,13 @@ class Stack:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     state = tmp_path_factory.mktemp("dev") / "state"
-    ui, serving, mlflow, studies = (free_port() for _ in range(4))
+    ui, serving, mlflow, studies, reports = (free_port() for _ in range(5))
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "mlops_assets.cli", "dev", "--state", str(state)),
             *("--ui-port", str(ui), "--serving-port", str(serving)),
             *("--mlflow-port", str(mlflow), "--studies-port", str(studies)),
+            *("--reports-port", str(reports)),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -61,7 +63,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         env={**os.environ, "DAGSTER_HOME": ""},
     )
     host = "http://127.0.0.1"
-    addresses = (f"{host}:{port}" for port in (ui, serving, mlflow, studies))
+    addresses = (f"{host}:{port}" for port in (ui, serving, mlflow, studies, reports))
     running = Stack(process, *addresses, state)
     try:
         wait_for(lambda: answers(f"{running.ui}/server_info"), 120, "the Dagster UI to answer")

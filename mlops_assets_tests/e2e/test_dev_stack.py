@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -9,7 +10,10 @@ import pytest
 from mlflow import MlflowClient
 
 from mlops_assets.adapters.delta_tables import DeltaTables
+from mlops_assets.commands.replay import replay
 from mlops_assets.lifecycle.calendar import Calendar
+from mlops_assets.lifecycle.training import Feature
+from mlops_assets_tests.e2e.browser import open_page
 
 if TYPE_CHECKING:
     from mlops_assets_tests.e2e.conftest import Stack
@@ -147,6 +151,49 @@ def test_the_released_version_predicts_a_stored_row(stack: Stack) -> None:
     assert 0 <= output["data"][0] <= 1
 
 
+def test_a_person_sees_in_a_browser_how_the_model_is_doing(stack: Stack, wait: Any) -> None:
+    # given a week of requests, monitored
+    week = WEEKS[-1]
+    tables = DeltaTables(str(stack.state / "tables"))
+    rows = tables.read(f"{MODEL}/features", [week]).gather_every(8)
+    metadata = httpx.get(f"{stack.serving}/v2/models/{MODEL}").json()
+    kinds = {"BYTES": "categorical", "FP64": "numeric"}
+    known = ("flight_id", "scheduled_departure")
+    features = [
+        Feature(sent["name"], kinds[sent["datatype"]])  # type: ignore[arg-type]
+        for sent in metadata["inputs"]
+        if sent["name"] in rows.columns and sent["name"] not in known
+    ]
+    assert replay(rows, stack.serving, MODEL, features, *known).failed == 0
+    drawn = {"ops": {f"{MODEL}__drift_report": {"config": {"render": "always"}}}}
+    launch_job(stack, f"{MODEL}__monitor", {"dagster/partition": week}, drawn)
+    monitored = {"pipelineName": f"{MODEL}__monitor"}
+    ended = wait(lambda: ended_runs(stack, monitored), 180, "the monitoring")
+    assert [run["status"] for run in ended] == ["SUCCESS"]
+
+    # when the page of the overview is opened in a browser
+    with open_page() as page:
+        page.goto(f"{stack.ui}/assets/{MODEL}/overview")
+
+        # then it says how the model is doing, in a sentence, a table and a picture
+        page.get_by_text("What serves?").first.wait_for(timeout=60_000)
+        shown = page.inner_text("body")
+        assert re.search(r"(all is well|worth a look|somebody has to act): ", shown), shown
+        assert "v1, trained as of 2013-03-04" in shown
+        picture = page.get_by_alt_text("plot").first
+        picture.wait_for(timeout=30_000)
+        assert picture.evaluate("seen => seen.naturalWidth") > 300
+
+        # and one click on the page of a drift report opens what Evidently drew
+        page.goto(f"{stack.ui}/assets/{MODEL}/drift_report?view=partitions&partition={week}")
+        link = page.locator(f'a[href^="{stack.reports}/"]').first
+        link.wait_for(timeout=60_000)
+        with page.context.expect_page() as opened:
+            link.click()
+        opened.value.wait_for_load_state()
+        assert "These sentences decide" in opened.value.inner_text("body")
+
+
 def test_a_clicked_deployment_of_a_version_nobody_registered_is_refused(
     stack: Stack, wait: Any
 ) -> None:
@@ -181,7 +228,7 @@ def test_ctrl_c_stops_every_process(stack: Stack, wait: Any) -> None:
 
     # then nothing listens any more, and the command did not fail
     assert stack.process.returncode == 0
-    for url in (stack.ui, stack.serving, stack.mlflow, stack.studies):
+    for url in (stack.ui, stack.serving, stack.mlflow, stack.studies, stack.reports):
         with pytest.raises(httpx.TransportError):
             httpx.get(url, timeout=2)
 
@@ -201,11 +248,13 @@ def studies(client: MlflowClient) -> list[Any]:
     return client.search_runs([found.experiment_id], asset, order_by=order) if found else []
 
 
-def launch_job(stack: Stack, job: str, tags: dict[str, str]) -> None:
+def launch_job(
+    stack: Stack, job: str, tags: dict[str, str], config: dict[str, Any] | None = None
+) -> None:
     """Launch a job as the UI's launchpad does."""
     params = {
         "selector": {**SELECTOR, "jobName": job},
-        "runConfigData": {},
+        "runConfigData": config or {},
         "executionMetadata": {"tags": [{"key": k, "value": v} for k, v in tags.items()]},
     }
     launch(stack, params)

@@ -173,7 +173,7 @@ def test_loading_the_code_location_imports_no_heavy_library(loaded_modules, bran
 
 def test_the_functions_that_dagster_calls_are_found():
     names = {function.name for name in CODE for function in decorated(name)}
-    assert {"raw", "deployment", "advance_rollout", "ingest", "alert_on_run_failure"} <= names
+    assert {"raw", "deployment", "advance_rollout", "ingest", "alert"} <= names
 
 
 @pytest.mark.parametrize("name", [name for name in CODE if decorated(name)])

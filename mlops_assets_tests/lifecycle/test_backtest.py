@@ -19,12 +19,14 @@ from mlops_assets.lifecycle.backtest import (
     replay,
 )
 from mlops_assets.lifecycle.calendar import Calendar
-from mlops_assets.lifecycle.retraining.policy import RetrainingPolicy
+from mlops_assets.lifecycle.retraining.policy import RetrainingBudget, RetrainingPolicy
 from mlops_assets.lifecycle.verdicts import Verdict
 
 WEEKLY = Calendar(date(2013, 1, 7), date(2013, 7, 8))
 KEYS = WEEKLY.keys
-EAGER = RetrainingPolicy("enabled", windows=1, violated=1, cooldown=0)
+EAGER = RetrainingPolicy(
+    "enabled", windows=1, violated=1, cooldown=0, budget=RetrainingBudget(52, 52)
+)
 
 TRAINED = st.lists(st.sampled_from(KEYS), min_size=1, unique=True)
 PARTITIONS = st.lists(st.sampled_from(KEYS), unique=True)

@@ -101,6 +101,25 @@ def test_a_partition_is_complete_from_the_moment_it_finishes(calendar, data):
     assert calendar.latest_complete(finish - timedelta(microseconds=1)) == earlier
 
 
+@settings(deadline=None, max_examples=40)
+@given(calendar=calendars(), data=st.data())
+def test_a_follower_is_one_that_looks_back_on_it(calendar, data):
+    key = data.draw(st.sampled_from(calendar.keys))
+    count = data.draw(st.integers(0, 6))
+    expected = [other for other in calendar.keys if key in calendar.with_lookback((other,), count)]
+    assert list(calendar.followers(key, count)) == expected
+
+
+@settings(deadline=None, max_examples=40)
+@given(calendar=calendars(), data=st.data())
+def test_those_that_have_ended_are_all_up_to_the_last_complete_one(calendar, data):
+    moment = calendar.begin(data.draw(st.sampled_from(calendar.keys)))
+    moment += timedelta(seconds=data.draw(st.integers(0, 86_400)))
+    ended = calendar.ended(moment)
+    assert ended == calendar.keys[: len(ended)]
+    assert (ended[-1] if ended else None) == calendar.latest_complete(moment)
+
+
 def test_before_the_first_partition_has_ended_none_is_complete(weekly):
     assert weekly.latest_complete(datetime(2013, 1, 13, 23, 59, tzinfo=UTC)) is None
     assert weekly.latest_complete(datetime(2099, 1, 1, tzinfo=UTC)) == weekly.keys[-1]

@@ -6,6 +6,7 @@ import math
 from datetime import UTC, date, datetime
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -15,8 +16,10 @@ from mlops_assets.lifecycle.sources import LINE, Column, Source
 from mlops_assets.lifecycle.validation import (
     REASON,
     ValidationPolicy,
+    find_thin,
     judge_accounting,
     judge_quarantine,
+    judge_volume,
     split_quarantine,
 )
 
@@ -220,6 +223,61 @@ def test_rows_are_accounted_for_exactly_when_the_halves_add_up(raw, validated, q
     assert verdict.passed == (raw == validated + quarantined)
     assert verdict.outcome != "inconclusive"
     assert str(raw) in verdict.reason
+
+
+WEEKS = [f"w{number:02d}" for number in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("last", "outcome"), [(100, "passed"), (51, "passed"), (50, "passed"), (49, "failed")]
+)
+def test_a_week_of_less_than_half_the_usual_rows_is_noticed(last, outcome):
+    rows = dict.fromkeys(WEEKS[:9], 100) | {WEEKS[9]: last}
+    verdict = judge_volume(rows, WEEKS[9:10], ValidationPolicy())
+    assert (verdict.name, verdict.outcome) == ("rows_are_as_many_as_usual", outcome)
+    if outcome == "failed":
+        assert verdict.reason.startswith("w09 has 49 rows, about 100 are usual")
+
+
+def test_a_week_without_any_row_is_noticed_and_makes_nothing_usual():
+    rows = dict.fromkeys(WEEKS[:6], 100) | {WEEKS[9]: 100}
+    assert find_thin(rows, WEEKS[:10], ValidationPolicy()) == dict.fromkeys(WEEKS[6:9], 100)
+    assert find_thin({}, WEEKS, ValidationPolicy()) == {}
+
+
+def test_with_fewer_than_four_partitions_before_it_nothing_is_usual_yet():
+    rows = dict.fromkeys(WEEKS[:4], 100)
+    assert find_thin(rows | {WEEKS[3]: 1}, [WEEKS[3]], ValidationPolicy()) == {}
+    assert find_thin(rows | {WEEKS[4]: 1}, [WEEKS[4]], ValidationPolicy()) == {WEEKS[4]: 100}
+
+
+@given(
+    rows=st.dictionaries(st.sampled_from(WEEKS), st.integers(0, 50)),
+    share=st.floats(0, 1),
+)
+def test_thin_weeks_are_those_a_sorted_list_says(rows, share):
+    expected = []
+    for key in WEEKS:
+        before = [rows[k] for k in WEEKS if k < key and rows.get(k)][-8:]
+        if len(before) >= 4 and rows.get(key, 0) < share * float(np.median(before)):
+            expected.append(key)
+    policy = ValidationPolicy(usual_rows=share)
+    assert list(find_thin(rows, WEEKS, policy)) == expected
+    assert judge_volume(rows, WEEKS, policy).passed == (not expected)
+    assert find_thin(rows, WEEKS, ValidationPolicy(usual_rows=0)) == {}
+
+
+def test_many_thin_weeks_are_counted():
+    rows = dict.fromkeys(WEEKS[:4], 100)
+    said = judge_volume(rows, WEEKS, ValidationPolicy()).reason
+    assert said.count("usual") == 5
+    assert "and 3 more partitions" in said
+
+
+@pytest.mark.parametrize("share", [-0.01, 1.01, math.nan])
+def test_a_share_of_usual_rows_outside_zero_and_one_is_refused(share):
+    with pytest.raises(ValueError, match=r"usual_rows must lie in \[0, 1\]"):
+        ValidationPolicy(usual_rows=share)
 
 
 @pytest.mark.parametrize("share", [-0.01, 1.01, math.nan])

@@ -261,6 +261,7 @@ def make_world(
             studies=None,
             tables=str(state / "tables"),
             dagster_ui=UI,
+            reports_url="http://127.0.0.1:8082",
             serving_port=free_port(),
             alert_urls=(),
         )

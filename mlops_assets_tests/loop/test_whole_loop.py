@@ -52,7 +52,7 @@ def rain_by_day() -> dict[date, bool]:
     }
 
 
-BY_HAND = ("roll_back", "abort", "pause", "resume", "approve")
+BY_HAND = ("roll_back", "abort", "pause", "resume", "approve", "ask_for_retraining")
 JOBS = ("ingest", "train", "walk_forward", "release", "monitor", "drill", *BY_HAND)
 
 
@@ -72,7 +72,7 @@ def test_the_folder_is_all_that_dagster_needs_to_load_the_model():
     training = {"training_set", "trained_model", "evaluation", "model_version"}
     by_hand = {"gate_override", "backtest"}
     life = {"deployment", "rollback_drill", "predictions", "performance", "drift_report"}
-    life |= {"retraining_decision"}
+    life |= {"retraining_decision", "retraining_outcome", "overview"}
     assert loaded == data | training | by_hand | life
     assert jobs == {f"{MODEL}__{job}" for job in JOBS}
 

@@ -9,5 +9,6 @@ class InMemoryAlerts:
     def __init__(self) -> None:
         self.sent: list[tuple[str, str]] = []
 
-    def send(self, title: str, body: str) -> None:
+    def send(self, title: str, body: str) -> list[str]:
         self.sent.append((title, body))
+        return []

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops_assets.adapters.ports import ReportPage
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -19,7 +21,7 @@ class InMemoryReports:
 
     def drift(
         self, name: str, reference: pl.DataFrame, current: pl.DataFrame, report: DriftReport
-    ) -> Path:
+    ) -> ReportPage:
         path = Path("in-memory") / f"{name}.html"
         self.drawn[path] = (reference, current, report)
-        return path
+        return ReportPage(path, f"memory:{name}.html")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mlops_assets.commands.bench.backtests import measure_backtest
+from mlops_assets.commands.bench.drift import measure_drift_rules
 from mlops_assets.commands.bench.loading import measure_loading
 from mlops_assets.commands.bench.stages import measure_stages
 from mlops_assets.commands.bench.tuning import measure_trials, measure_workers
@@ -19,6 +20,7 @@ PARTS: dict[str, Callable[[Path], Measured]] = {
     "trials": measure_trials,
     "workers": measure_workers,
     "backtest": measure_backtest,
+    "drift": measure_drift_rules,
 }
 """What can be measured, by name."""
 
@@ -33,6 +35,8 @@ _LINES = (
     ("30 trials, two workers", "two_workers_seconds", "workers_ratio", "to one worker"),
     ("backtest, plain script", "plain_backtest_seconds", None, ""),
     ("backtest, Dagster", "backtest_seconds", "backtest_ratio", "aim: at most 1.3"),
+    ("drift, Evidently's preset", "evidently_seconds", None, ""),
+    ("drift, our rule", "drift_seconds", "drift_ratio", "to the preset"),
 )
 
 
@@ -45,7 +49,11 @@ def run_bench(build: Path, parts: Sequence[str] = ()) -> str:
         print(f"measuring {name}", flush=True)
         measured |= PARTS[name](build)
     (build / "bench.json").write_text(json.dumps(measured, indent=2) + "\n")
-    return "\n".join(_line(measured, *line) for line in _LINES if line[1] in measured)
+    lines = [_line(measured, *line) for line in _LINES if line[1] in measured]
+    if "drift_peak_mb" in measured:
+        ours, theirs = measured["drift_peak_mb"], measured["evidently_peak_mb"]
+        lines.append(f"drift, most memory: {ours:.0f} MB, Evidently's preset {theirs:.0f} MB")
+    return "\n".join(lines)
 
 
 def _line(measured: Measured, text: str, seconds: str, ratio: str | None, note: str) -> str:

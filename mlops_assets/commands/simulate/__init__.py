@@ -1,1 +1,1 @@
-"""How often rollouts are decided wrongly: simulated, beside what others decide by."""
+"""How often decisions are wrong: simulated, beside what others decide by."""

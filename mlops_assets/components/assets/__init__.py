@@ -9,6 +9,7 @@ from mlops_assets.components.assets.candidates import build_candidates, build_en
 from mlops_assets.components.assets.data import build_data_assets
 from mlops_assets.components.assets.drill import build_rollback_drill
 from mlops_assets.components.assets.evaluation import build_evaluation
+from mlops_assets.components.assets.freshness import expect_fresh
 from mlops_assets.components.assets.monitoring import build_monitoring_assets
 from mlops_assets.components.assets.online import build_online_features
 from mlops_assets.components.assets.registration import build_gate_override, build_model_version
@@ -22,9 +23,9 @@ from mlops_assets.components.definition import ModelDefinition
 
 
 def build_assets(model: ModelDefinition) -> list[dg.AssetsDefinition]:
-    """All assets of a model, from raw rows to the retraining decision."""
+    """All assets of a model, from raw rows to the overview of how it is doing."""
     spec = model.spec
-    return [
+    assets = [
         *build_data_assets(model),
         *([build_online_features(model)] if spec.features.online else []),
         build_training_set(model),
@@ -40,3 +41,4 @@ def build_assets(model: ModelDefinition) -> list[dg.AssetsDefinition]:
         build_rollback_drill(model),
         *build_monitoring_assets(model),
     ]
+    return expect_fresh(model, assets)

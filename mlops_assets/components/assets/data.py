@@ -27,6 +27,7 @@ from mlops_assets.components.partitions import (
 )
 from mlops_assets.components.stages import data as stage
 from mlops_assets.lifecycle.sources import Source
+from mlops_assets.lifecycle.verdicts import Verdict
 
 TABLE = ("polars", "deltalake")
 
@@ -51,6 +52,7 @@ def _build_raw(model: ModelDefinition, source: Source) -> dg.AssetsDefinition:
         backfill_policy=ONE_RUN,
         description=f"{source.description or source.name}, as delivered, from `{source.path}`.",
         metadata={"dagster/column_schema": source_schema(source), "path": source.path},
+        check_specs=_stray_checks(key, source),
         **asset_arguments(model, TABLE),
     )
     def raw(
@@ -66,9 +68,20 @@ def _build_raw(model: ModelDefinition, source: Source) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata=table_metadata(context, key, ingested.version) | elsewhere,
             data_version=data_version(ingested.version),
+            check_results=[_warning(ingested.strays, key)] if ingested.strays else [],
         )
 
     return raw
+
+
+def _stray_checks(key: dg.AssetKey, source: Source) -> list[dg.AssetCheckSpec]:
+    said = "No file holds rows of another partition; warns."
+    own = "{partition}" in source.path
+    return [dg.AssetCheckSpec(stage.STRAYS, asset=key, description=said)] if own else []
+
+
+def _warning(verdict: Verdict, key: dg.AssetKey) -> dg.AssetCheckResult:
+    return check_result(verdict, key)._replace(severity=dg.AssetCheckSeverity.WARN)
 
 
 def _partitions_failed(
@@ -121,6 +134,11 @@ def _build_validated(model: ModelDefinition, source: Source) -> dg.AssetsDefinit
                 good, "rows_are_accounted_for", "Each raw row is validated or set aside."
             ),
             blocking_check(good, "quarantine_is_small", "Few enough rows were set aside."),
+            dg.AssetCheckSpec(
+                "rows_are_as_many_as_usual",
+                asset=good,
+                description="Not many fewer rows than in the partitions before; warns.",
+            ),
         ],
         partitions_def=source_partitions(model, source),
         backfill_policy=ONE_RUN,
@@ -138,6 +156,7 @@ def _build_validated(model: ModelDefinition, source: Source) -> dg.AssetsDefinit
             yield dg.MaterializeResult(key, metadata=metadata, data_version=data_version(version))
         yield check_result(done.accounting, good)
         yield check_result(done.quarantine, good)
+        yield _warning(done.volume, good)
 
     return validated
 

@@ -9,25 +9,39 @@ from typing import TYPE_CHECKING
 from mlops_assets.adapters.ports import SourceFiles, TableStore, TableVersion
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.lifecycle import features as feature_rules
+from mlops_assets.lifecycle.calendar import Calendar
 from mlops_assets.lifecycle.errors import SourceError
 from mlops_assets.lifecycle.features import FeatureInputs
 from mlops_assets.lifecycle.parsing import ParsedSource, parse_source
 from mlops_assets.lifecycle.point_in_time import KNOWN_AT, PREDICTED_AT
 from mlops_assets.lifecycle.sources import Source
-from mlops_assets.lifecycle.validation import judge_accounting, judge_quarantine, split_quarantine
+from mlops_assets.lifecycle.validation import (
+    USUAL,
+    judge_accounting,
+    judge_quarantine,
+    judge_volume,
+    split_quarantine,
+)
 from mlops_assets.lifecycle.verdicts import Verdict
 
 if TYPE_CHECKING:
     import polars as pl
 
+STRAYS = "rows_are_in_their_own_file"
+"""The check of sources that are delivered as one file per partition."""
+
 
 @dataclass(frozen=True)
 class Ingested:
-    """What an ingestion wrote, and what is wrong with the partitions it did not write."""
+    """What an ingestion wrote, and what is wrong with the partitions it did not write.
+
+    ``strays``: whether each file held rows of its own partition only; None of one file for all.
+    """
 
     version: TableVersion | None
     errors: Mapping[str, SourceError]
     rows_elsewhere: int
+    strays: Verdict | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +52,7 @@ class Validated:
     quarantined: TableVersion
     accounting: Verdict
     quarantine: Verdict
+    volume: Verdict
     reasons: Mapping[str, int]
 
 
@@ -59,13 +74,26 @@ def ingest_source(
     tables: TableStore,
 ) -> Ingested:
     """Read the partitions of a raw file; the good ones are written, in one commit."""
-    parsed = _parse(model, source, keys, files)
+    parsed = parse_partitions(model, source, keys, files)
     version = (
         tables.write(model.table(f"raw_{source.name}"), parsed.partitions)
         if parsed.partitions
         else None
     )
-    return Ingested(version, parsed.errors, parsed.rows_elsewhere)
+    one_for_all = "{partition}" not in source.path
+    strays = None if one_for_all else _judge_strays(source, parsed.rows_elsewhere)
+    return Ingested(version, parsed.errors, parsed.rows_elsewhere, strays)
+
+
+def _judge_strays(source: Source, rows: int) -> Verdict:
+    """Rows of another partition are left out here: they have to come in that partition's file."""
+    said = "each row is in the file of its partition"
+    if rows:
+        said = (
+            f"{source.path}: {rows} row(s) belong to other partitions than their file and are left "
+            "out; deliver them in the files of their own"
+        )
+    return Verdict(STRAYS, "failed" if rows else "passed", said, {"rows": rows})
 
 
 def validate_source(
@@ -87,7 +115,28 @@ def validate_source(
         quarantined,
         judge_accounting(raw.height, kept, aside),
         judge_quarantine(raw.height, aside, model.spec.validation),
+        _judge_volume(model, source, keys, tables),
         dict(reasons.iter_rows()),
+    )
+
+
+def _judge_volume(
+    model: ModelDefinition, source: Source, keys: Sequence[str], tables: TableStore
+) -> Verdict:
+    """A source without partitions has no partitions before: nothing is unusual."""
+    counts: dict[str, int] = {}
+    if source.partitioned_by:
+        counts = count_rows(tables, model.table(f"raw_{source.name}"), model.calendar, keys)
+    return judge_volume(counts, keys, model.spec.validation)
+
+
+def count_rows(
+    tables: TableStore, table: str, calendar: Calendar, keys: Sequence[str]
+) -> dict[str, int]:
+    """Rows by partition, of the partitions and of those that say what is usual for them."""
+    wide = calendar.with_lookback(tuple(keys), USUAL)
+    return dict(
+        tables.read(table, wide, columns=["partition"])["partition"].value_counts().iter_rows()
     )
 
 
@@ -117,12 +166,6 @@ def build_features(
     inputs, partition = _feature_inputs(model, keys, tables, model.spec.entities.lookback)
     build, policy = model.function("build_features"), model.spec.entities
     built = feature_rules.build_feature_rows(build, inputs, model.features, policy)
-    cut = built[PREDICTED_AT].median()
-    leaks: dict[str, int] = {}
-    early = 0
-    if cut is not None:
-        leaks = feature_rules.find_leaks(build, inputs, built, model.features, policy, cut)  # type: ignore[arg-type]
-        early = int((built[PREDICTED_AT] <= cut).sum())
     version = tables.write(
         model.table("features"), by_partition(built.with_columns(partition), keys)
     )
@@ -130,10 +173,21 @@ def build_features(
     missing = {name: count / max(built.height, 1) for name, count in nulls.items()}
     return BuiltFeatures(
         version,
-        feature_rules.judge_leaks(leaks, cut, early),  # type: ignore[arg-type]
+        _judge_leaks(model, inputs, built),
         _judge_lookback(model, keys, tables, built),
         missing,
     )
+
+
+def _judge_leaks(model: ModelDefinition, inputs: FeatureInputs, built: pl.DataFrame) -> Verdict:
+    """Build the earlier half again without what came later; without rows there is nothing to."""
+    cut = built[PREDICTED_AT].median()
+    if cut is None:
+        return Verdict("features_know_only_the_past", "passed", "no row, so nothing is known")
+    build, policy = model.function("build_features"), model.spec.entities
+    leaks = feature_rules.find_leaks(build, inputs, built, model.features, policy, cut)  # type: ignore[arg-type]
+    early = int((built[PREDICTED_AT] <= cut).sum())
+    return feature_rules.judge_leaks(leaks, cut, early)  # type: ignore[arg-type]
 
 
 def _judge_lookback(
@@ -165,7 +219,7 @@ def model_names(model: ModelDefinition) -> list[str]:
     return [feature.name for feature in model.features]
 
 
-def _parse(
+def parse_partitions(
     model: ModelDefinition, source: Source, keys: Sequence[str], files: SourceFiles
 ) -> ParsedSource:
     """One file for all partitions, or one file for each."""

@@ -1,44 +1,65 @@
-"""How good logged answers were, as far as labels have arrived."""
+"""How good logged answers were: estimated at once, measured as far as labels have arrived."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from mlops_assets.adapters.journal import write_once
-from mlops_assets.adapters.ports import Clock, Ledger, TableStore
+from mlops_assets.adapters.ports import Clock, Ledger, ModelFiles, TableStore
 from mlops_assets.components.definition import ModelDefinition
+from mlops_assets.components.stages.confidence import load_confidence
 from mlops_assets.components.stages.predictions import SHADOW, read_predictions
-from mlops_assets.lifecycle.performance import PerformanceReport, measure_performance
+from mlops_assets.components.stages.rollout_evidence import decision_threshold
+from mlops_assets.lifecycle.performance import (
+    DAY,
+    PREDICTION,
+    SETTLED,
+    PerformanceReport,
+    measure_performance,
+)
+from mlops_assets.lifecycle.point_in_time import KNOWN_AT
+
+if TYPE_CHECKING:
+    import polars as pl
 
 AS_SHADOW = " (shadow)"
 """The end of a performance entry of answers that nobody got."""
 _ENTRY = "entry of performance"
 
 
-def join_labels(
-    model: ModelDefinition, keys: Sequence[str], tables: TableStore
+def measure_versions(
+    model: ModelDefinition,
+    keys: Sequence[str],
+    tables: TableStore,
+    ledger: Ledger,
+    files: ModelFiles,
+    clock: Clock,
 ) -> dict[str, PerformanceReport]:
-    """Performance per version, oldest first, as far as labels have arrived.
+    """Performance per version, oldest first, as far as labels are known by now.
 
     What a version answered as a shadow is an entry of its own, ``v3 (shadow)``: labels compare it
     before it gets any traffic. A row that a version was asked about twice counts once.
     """
-    import polars as pl
-
-    predictions = read_predictions(model, keys, tables)
-    copied = pl.col("arm").eq_missing(SHADOW)
-    entry = pl.concat_str("version", pl.when(copied).then(pl.lit(AS_SHADOW)).otherwise(pl.lit("")))
-    answers = predictions.with_columns(entry.alias(_ENTRY)).unique(
-        [_ENTRY, "request_id", "row"], keep="first", maintain_order=True
-    )
-    key, label = model.spec.entities.key, model.spec.label
-    labels = tables.read(model.table("labels"), keys, columns=[key, label])
-    joined = answers.join(labels, left_on="entity", right_on=key, how="left")
+    answers = _join_labels(model, keys, tables, clock.now())
     by_entry = {
-        str(name): rows for (name,), rows in joined.partition_by(_ENTRY, as_dict=True).items()
+        str(entry): rows for (entry,), rows in answers.partition_by(_ENTRY, as_dict=True).items()
     }
-    return {name: measure_performance(by_entry[name], label) for name in sorted(by_entry, key=_age)}
+    reports: dict[str, PerformanceReport] = {}
+    for entry in sorted(by_entry, key=_age):
+        version = entry.removesuffix(AS_SHADOW)
+        confidence, note = load_confidence(model, version, tables, ledger, files, clock)
+        reports[entry] = measure_performance(
+            by_entry[entry],
+            model.spec.label,
+            confidence=confidence,
+            threshold=decision_threshold(model),
+            note=note,
+            seed=model.spec.training.seed,
+        )
+    return reports
 
 
 def find_newest(reports: Mapping[str, PerformanceReport]) -> PerformanceReport | None:
@@ -50,13 +71,77 @@ def find_newest(reports: Mapping[str, PerformanceReport]) -> PerformanceReport |
 def record_performance(
     model: ModelDefinition,
     key: str,
-    reports: dict[str, PerformanceReport],
+    reports: Mapping[str, PerformanceReport],
     ledger: Ledger,
     clock: Clock,
 ) -> None:
-    """Keep what labels said about each version in a partition."""
-    body = {version: asdict(report) for version, report in reports.items()}
+    """Keep what is known about each version in a partition: a revision, unless nothing changed."""
+    body = {entry: asdict(report) for entry, report in reports.items()}
     write_once(ledger, "performance", model.name, key, body, clock.now())
+
+
+def read_performance(ledger: Ledger, model: str) -> dict[str, dict[str, PerformanceReport]]:
+    """The latest reports of each partition by entry (``v3``, ``v3 (shadow)``), oldest first."""
+    latest = {row.subject: row.body for row in ledger.history("performance", model)}
+    return {key: _read_reports(latest[key]) for key in sorted(latest)}
+
+
+def read_revisions(
+    ledger: Ledger, model: str, key: str
+) -> list[tuple[datetime, dict[str, PerformanceReport]]]:
+    """All that was ever known about a partition, and since when, oldest first."""
+    rows = ledger.history("performance", model, key)
+    return [(row.at, _read_reports(row.body)) for row in rows]
+
+
+def _read_reports(body: Mapping[str, Any]) -> dict[str, PerformanceReport]:
+    reports = {entry: PerformanceReport(**said) for entry, said in body.items()}
+    return {entry: reports[entry] for entry in sorted(reports, key=_age)}
+
+
+def _join_labels(
+    model: ModelDefinition, keys: Sequence[str], tables: TableStore, now: datetime
+) -> pl.DataFrame:
+    """Each answered row once, with its label, its local day, and whether its label is settled."""
+    import polars as pl
+
+    predictions = read_predictions(model, keys, tables)
+    copied = pl.col("arm").eq_missing(SHADOW)
+    entry = pl.concat_str("version", pl.when(copied).then(pl.lit(AS_SHADOW)).otherwise(pl.lit("")))
+    answers = predictions.with_columns(entry.alias(_ENTRY)).unique(
+        [_ENTRY, "request_id", "row"], keep="first", maintain_order=True
+    )
+    local = pl.col("moment").dt.convert_time_zone(model.calendar.timezone)
+    return (
+        answers.select(_ENTRY, "entity", PREDICTION, local.dt.date().alias(DAY))
+        .join(
+            _read_labels(model, keys, tables, now), on="entity", how="left", maintain_order="left"
+        )
+        # A row that cannot be told apart waits for no label.
+        .with_columns(
+            (pl.col(SETTLED).fill_null(value=False) | pl.col("entity").is_null()).alias(SETTLED)
+        )
+    )
+
+
+def _read_labels(
+    model: ModelDefinition, keys: Sequence[str], tables: TableStore, now: datetime
+) -> pl.DataFrame:
+    """Entity, label, and whether that is all there will be: no label is known before its time."""
+    import polars as pl
+
+    key, label, table = model.spec.entities.key, model.spec.label, model.table("labels")
+    if tables.version(table) is None:
+        return pl.DataFrame(schema={"entity": pl.String, label: pl.Boolean, SETTLED: pl.Boolean})
+    rows = tables.read(table, keys).unique(key, keep="last", maintain_order=True)
+    settled = pl.lit(value=True)
+    if KNOWN_AT in rows.columns:
+        settled = pl.col(KNOWN_AT).is_null() | (pl.col(KNOWN_AT) <= now)
+    return rows.select(
+        pl.col(key).cast(pl.String).alias("entity"),
+        pl.when(settled).then(pl.col(label)).alias(label),
+        settled.alias(SETTLED),
+    )
 
 
 def _age(entry: str) -> tuple[int, bool]:

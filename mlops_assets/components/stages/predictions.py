@@ -132,7 +132,7 @@ def select_features(model: ModelDefinition, predictions: pl.DataFrame) -> pl.Dat
         ["request_id", "row"], keep="first", maintain_order=True
     )
     names = [feature.name for feature in model.features]
-    return asked.select("moment", *(pl.col(_column(name)).alias(name) for name in names))
+    return asked.select("moment", *(pl.col(logged_column(name)).alias(name) for name in names))
 
 
 def _read_stored(
@@ -211,7 +211,7 @@ def _with_partition(model: ModelDefinition, logged: pl.DataFrame) -> pl.DataFram
 def _with_features(model: ModelDefinition, rows: pl.DataFrame) -> pl.DataFrame:
     """The log's columns and every feature of today's model, null where a version had none."""
     whole = _with_columns(model, rows)
-    features = [_column(feature.name) for feature in model.features]
+    features = [logged_column(feature.name) for feature in model.features]
     return whole.select("partition", *LOG_COLUMNS, *features)
 
 
@@ -226,7 +226,7 @@ def _with_columns(model: ModelDefinition, rows: pl.DataFrame) -> pl.DataFrame:
         "weight": pl.Int64(),
     }
     kinds = {
-        _column(feature.name): pl.Float64() if feature.kind == "numeric" else pl.String()
+        logged_column(feature.name): pl.Float64() if feature.kind == "numeric" else pl.String()
         for feature in model.features
     }
     absent = {n: t for n, t in {**later, **kinds}.items() if n not in rows.columns}
@@ -237,5 +237,6 @@ def _with_columns(model: ModelDefinition, rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _column(feature: str) -> str:
+def logged_column(feature: str) -> str:
+    """The column of the log, and of the table, that holds a feature."""
     return f"feature_{feature}" if feature in _RENAMED else feature

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from typing import Any
 
 from mlops_assets.adapters.journal import read_champion, write_once
 from mlops_assets.adapters.ports import Clock, Ledger
 from mlops_assets.components.definition import ModelDefinition
-from mlops_assets.lifecycle.retraining.decision import RetrainingDecision, decide_retraining
+from mlops_assets.components.stages.performance import AS_SHADOW
+from mlops_assets.components.stages.retraining_fates import find_fate
+from mlops_assets.lifecycle.clearance import require_person
+from mlops_assets.lifecycle.errors import RefusedError
+from mlops_assets.lifecycle.performance import PerformanceReport
+from mlops_assets.lifecycle.retraining.decision import (
+    RetrainingDecision,
+    count_budget_left,
+    decide_retraining,
+)
+from mlops_assets.lifecycle.retraining.history import Ask, RetrainingHistory
+from mlops_assets.lifecycle.retraining.performance import judge_performance
+from mlops_assets.lifecycle.retraining.policy import Trigger
 from mlops_assets.lifecycle.retraining.window import MonitoredWindow
+from mlops_assets.lifecycle.rollout.state import Champion
+from mlops_assets.lifecycle.verdicts import Verdict
 
 
 def consider_retraining(model: ModelDefinition, ledger: Ledger) -> RetrainingDecision:
-    """What the policy says about the drift seen so far. Reads only."""
-    latest = {row.subject: row.body for row in ledger.history("drift", model.name)}
-    windows = [
-        MonitoredWindow(key, body["version"], body["outcome"], body["reason"])
-        for key, body in latest.items()
-    ]
-    asked = [
-        (row.subject, row.body["as_of"])
-        for row in ledger.history("retraining", model.name)
-        if row.body["action"] == "retrain"
-    ]
-    return decide_retraining(
-        windows,
-        read_champion(ledger, model.name),
-        model.calendar,
-        model.spec.retraining,
-        asked=asked,
-    )
+    """What the policy says about what is known by now. Reads the ledger only."""
+    return decide_retraining(read_history(model, ledger), model.calendar, model.spec.retraining)
 
 
 def record_retraining(
@@ -40,3 +40,174 @@ def record_retraining(
     subject = decision.window or key
     write_once(ledger, "retraining", model.name, subject, asdict(decision), clock.now())
     return decision
+
+
+def request_retraining(
+    model: ModelDefinition,
+    by: str,
+    reason: str,
+    as_of: str | None,
+    ledger: Ledger,
+    clock: Clock,
+    *,
+    request: str,
+) -> str:
+    """Record that a person asks for a training; says what was recorded.
+
+    ``as_of``: by default the partition after the newest monitored one. ``request`` names the
+    launch: the same again changes nothing. Raises ``RefusedError`` when it cannot be followed.
+    """
+    known = ledger.latest("retraining_request", model.name, request)
+    if known is None:
+        person = require_person("ask_for_retraining", by, reason)
+        history = read_history(model, ledger)
+        body = {
+            "window": history.newest,
+            "as_of": _require_as_of(model, as_of, history.newest),
+            "version": history.champion.version if history.champion else "",
+            "by": person,
+            "reason": reason.strip(),
+        }
+        known = write_once(ledger, "retraining_request", model.name, request, body, clock.now())
+    record_retraining(model, known.body["as_of"], ledger, clock)
+    return f"{model.name}: a training as of {known.body['as_of']} is asked for by hand"
+
+
+def find_unanswered_ask(model: ModelDefinition, ledger: Ledger) -> Ask | None:
+    """The latest that was asked for while this champion serves, if nothing is trained as of then:
+    its run may never have been launched, when no sensor ticked in time."""
+    history = read_history(model, ledger)
+    version = history.champion.version if history.champion else ""
+    if model.spec.retraining.mode != "enabled" or not history.earlier:
+        return None
+    ask = history.earlier[-1]
+    open_ = ask.episode and ask.version == version
+    return ask if open_ and not find_fate(model, ask.as_of, ledger).trained else None
+
+
+def count_left(model: ModelDefinition, decision: RetrainingDecision, ledger: Ledger) -> int:
+    """The retrainings left in the budget as of the partition after the newest window."""
+    as_of = model.calendar.next(decision.window) if decision.window else None
+    history, policy = read_history(model, ledger), model.spec.retraining
+    if as_of is None:
+        return policy.budget.retrainings
+    return count_budget_left(history, model.calendar, policy, as_of)
+
+
+def describe_windows(model: ModelDefinition, ledger: Ledger) -> list[Mapping[str, str]]:
+    """The windows a decision rests on, oldest first, as rows of a table."""
+    served = read_history(model, ledger).served[-model.spec.retraining.windows :]
+    return [
+        {
+            "window": window.partition,
+            "version": window.version,
+            "drift": window.drift,
+            "cause": window.cause.replace("_", " "),
+            "performance": window.performance,
+            "why": "; ".join(filter(None, (window.reason, window.performance_reason))),
+        }
+        for window in served
+    ]
+
+
+def read_history(model: ModelDefinition, ledger: Ledger) -> RetrainingHistory:
+    """Everything a decision rests on."""
+    champion = read_champion(ledger, model.name)
+    performance = _latest(model, "performance", ledger)
+    windows = list(_read_windows(model, champion, performance, ledger))
+    versions = {window.partition: window.version for window in windows}
+    asked = [*_read_asks(model, versions, ledger), *_read_requests(model, ledger)]
+    labelled = {
+        key: sum(
+            report.get("labelled", 0)
+            for entry, report in body.items()
+            if not entry.endswith(AS_SHADOW)
+        )
+        for key, body in performance.items()
+    }
+    told = [_with_fate(model, ask, champion, ledger) for ask in asked]
+    return RetrainingHistory(champion, windows, told, labelled)
+
+
+def _read_windows(
+    model: ModelDefinition,
+    champion: Champion | None,
+    performance: Mapping[str, Mapping[str, Any]],
+    ledger: Ledger,
+) -> Iterator[MonitoredWindow]:
+    tested = ledger.latest("evaluation", model.name, champion.digest) if champion else None
+    for key, body in _latest(model, "drift", ledger).items():
+        version = body["version"]
+        # Only the champion's own windows count, so no other version's test is looked up.
+        own = champion is not None and version == champion.version
+        metrics = tested.body["metrics"] if tested and own else {}
+        judged = _judge(model, performance.get(key, {}).get(version), metrics)
+        yield MonitoredWindow(
+            key,
+            version,
+            body["outcome"],
+            body["reason"],
+            (body.get("triage") or {}).get("cause", "nothing"),
+            judged.outcome,
+            judged.reason,
+        )
+
+
+def _judge(
+    model: ModelDefinition, body: Mapping[str, Any] | None, tested: Mapping[str, float]
+) -> Verdict:
+    trigger = model.spec.retraining.triggers.performance
+    if trigger is None:
+        return Verdict("", "inconclusive", "")
+    found = body or {"predictions": 0, "labelled": 0}
+    report = PerformanceReport(
+        found["predictions"], found["labelled"], None, found.get("metrics") or {}
+    )
+    return judge_performance(report, tested, trigger)
+
+
+def _read_asks(
+    model: ModelDefinition, versions: Mapping[str, str], ledger: Ledger
+) -> Iterator[Ask]:
+    """What rules asked for; rows of earlier releases say neither what asked nor of which."""
+    for row in ledger.history("retraining", model.name):
+        body = row.body
+        trigger: Trigger = body.get("trigger") or "drift"
+        if body["action"] == "retrain" and trigger != "by_hand":
+            version = body.get("version") or versions.get(row.subject, "")
+            episode = body.get("episode") or ""
+            yield Ask(row.subject, body["as_of"], trigger, version, episode)
+
+
+def _read_requests(model: ModelDefinition, ledger: Ledger) -> Iterator[Ask]:
+    for row in ledger.history("retraining_request", model.name):
+        yield Ask(**row.body, trigger="by_hand", episode=f"by hand {row.subject}")
+
+
+def _with_fate(model: ModelDefinition, ask: Ask, champion: Champion | None, ledger: Ledger) -> Ask:
+    """Only what was asked for while this champion serves is looked up: the rest is settled."""
+    if champion is None or ask.version != champion.version:
+        return ask
+    return replace(ask, fate=find_fate(model, ask.as_of, ledger).said)
+
+
+def _latest(model: ModelDefinition, kind: str, ledger: Ledger) -> dict[str, Mapping[str, Any]]:
+    return {row.subject: row.body for row in ledger.history(kind, model.name)}
+
+
+def _require_as_of(model: ModelDefinition, as_of: str | None, newest: str | None) -> str:
+    """The partition to train as of. Raises ``RefusedError`` when there is none, or not allowed."""
+    mode = model.spec.retraining.mode
+    if mode != "enabled":
+        raise RefusedError(
+            f"ask_for_retraining: retraining.mode is {mode} in defs.yaml, so nothing would follow; "
+            f"launch {model.name}__train itself"
+        )
+    wanted = as_of or (model.calendar.next(newest) if newest else None)
+    allowed = model.calendar.keys[model.spec.training.split.needed :]
+    if wanted is None or wanted not in allowed:
+        raise RefusedError(
+            f"ask_for_retraining: as_of is {wanted or 'missing'}; give a partition from "
+            f"{allowed[0]} to {allowed[-1]} such as {allowed[-1]}"
+        )
+    return wanted

@@ -33,6 +33,9 @@ from mlops_assets.lifecycle.errors import SpecError, did_you_mean
 SINKS = ("tensorboard",)
 """Where tracking runs may be recorded beside MLflow."""
 
+REPORTS_URL = "http://127.0.0.1:8082"
+"""Where ``make dev`` serves the drift reports."""
+
 DEFAULT_STATE = Path(__file__).parents[3] / "state"
 
 
@@ -42,7 +45,8 @@ class Settings:
 
     ``state`` holds everything that is written. ``ledger`` is an SQLAlchemy URL, ``studies`` one or
     None for a journal file, ``tracking`` an MLflow address or database, ``tracking_sinks`` where
-    runs are recorded too, ``tables`` a folder or an object-store URI.
+    runs are recorded too, ``tables`` a folder or an object-store URI. A browser finds the
+    drift reports at ``reports_url``.
     """
 
     state: Path
@@ -55,6 +59,7 @@ class Settings:
     dagster_ui: str
     serving_port: int
     alert_urls: tuple[str, ...]
+    reports_url: str = REPORTS_URL
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -91,6 +96,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         studies=environment.get("MLOPS_ASSETS_STUDIES_URL") or None,
         tables=values["MLOPS_ASSETS_TABLES"],
         dagster_ui=environment.get("MLOPS_ASSETS_UI_URL") or "http://127.0.0.1:3000",
+        reports_url=environment.get("MLOPS_ASSETS_REPORTS_URL") or REPORTS_URL,
         serving_port=_port(environment, "MLOPS_ASSETS_SERVING_PORT", 8080),
         alert_urls=tuple(environment.get("MLOPS_ASSETS_ALERT_URLS", "").split()),
     )
@@ -131,7 +137,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
         "serving": build_serving(settings),
         "online": FolderOnlineTables(state / "online"),
         "telemetry": JsonlTelemetry(state / "prediction_log"),
-        "reports": EvidentlyReports(state / "reports"),
+        "reports": build_reports(settings),
         "alerts": AppriseAlerts(settings.alert_urls)
         if settings.alert_urls
         else FileAlerts(state / "alerts.jsonl"),
@@ -151,6 +157,11 @@ def build_tracking(settings: Settings) -> Tracking:
 def build_studies(settings: Settings) -> OptunaStudies:
     """Studies in a journal file of this machine, or in a database that machines share."""
     return OptunaStudies(settings.state / "studies", settings.studies)
+
+
+def build_reports(settings: Settings) -> EvidentlyReports:
+    """Drift reports as pages of one folder, by the address they are served at."""
+    return EvidentlyReports(settings.state / "reports", settings.reports_url)
 
 
 def build_serving(settings: Settings) -> LocalServing:

@@ -1,8 +1,9 @@
-"""Drift between reference and current rows.
+"""Drift between reference and current rows: every column looked at, every flag accounted for.
 
-Rows within a day depend on each other (the same weather, the same delays rolling on), so a test
-that takes them as independent alarms every week. Here whole days are permuted between reference
-and current: the null distribution keeps the dependence within a day.
+Each column has up to three tests: the shape of its known values, what is missing, what was never
+seen. All tests of a window go through Benjamini-Hochberg together, so that without any drift few
+windows have a flag at all, however many columns there are; and a flag needs an effect worth it.
+Numbers far out of range speak for themselves.
 """
 
 from __future__ import annotations
@@ -11,20 +12,26 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from mlops_assets.lifecycle.drift.columns import OtherColumn
+from mlops_assets.lifecycle.drift.examined import Examined
+from mlops_assets.lifecycle.drift.missing import suspect_missing
 from mlops_assets.lifecycle.drift.policy import DriftPolicy
-from mlops_assets.lifecycle.drift.report import ColumnDrift, DriftReport
+from mlops_assets.lifecycle.drift.report import ColumnDrift, DriftReport, Role
+from mlops_assets.lifecycle.drift.sample import Sample, pair_days
+from mlops_assets.lifecycle.drift.shape import count_shape, measure_shape, thin
+from mlops_assets.lifecycle.drift.summary import summarise
+from mlops_assets.lifecycle.drift.tails import find_range
+from mlops_assets.lifecycle.drift.unseen import suspect_unseen
 from mlops_assets.lifecycle.training import Feature
 from mlops_assets.lifecycle.verdicts import Verdict
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     import polars as pl
 
-_MISSING = "missing"
-_OTHER = "other"
-_BINS = 10
-_CATEGORIES = 30
+_TESTS = 3
+"""Tests of one column at most."""
+
+_NAMED = 5
 _ROUNDING = 1e-9
 """Shares are sums of floats: this much below the alarm is at the alarm."""
 
@@ -37,10 +44,13 @@ def measure_drift(
     *,
     day: str,
     weights: Mapping[str, float] | None = None,
+    also: Sequence[OtherColumn] = (),
 ) -> DriftReport:
     """Compare each feature between the two tables; ``day`` names the column of dates.
 
     ``weights`` is the importance of each feature (1 each when None); negative ones count as 0.
+    ``also`` are predictions and labels: they weigh nothing, and come after the features. Raises
+    ``FeatureError`` when a value does not fit the kind of its column.
     """
     few = _too_few(reference, current, day, policy)
     if few:
@@ -48,33 +58,32 @@ def measure_drift(
         intact = Verdict("values_are_intact", "inconclusive", few)
         return DriftReport((), 0.0, verdict, intact, reference.height, current.height)
     features = [feature for feature in features if feature.name not in policy.ignore]
-    tested = [
-        (feature, *_test_column(reference, current, feature, policy, day)) for feature in features
-    ]
-    adjusted = benjamini_hochberg([p_value for _, _, p_value in tested])
-    importance = _normalised(features, weights)
-    columns = tuple(
-        ColumnDrift(
-            column=feature.name,
-            kind=feature.kind,
-            effect=effect,
-            p_value=p_value,
-            adjusted_p_value=q_value,
-            weight=importance[feature.name],
-            drifted=q_value <= policy.false_discovery_rate and effect >= policy.minimum_effect,
-        )
-        for (feature, effect, p_value), q_value in zip(tested, adjusted, strict=True)
+    tests = _TESTS * (len(features) + len(also))
+
+    def pair(before: pl.DataFrame, now: pl.DataFrame, names: Sequence[Feature]) -> Sample:
+        # Without enough permutations the smallest p-value could not pass among so many tests.
+        number = max(policy.permutations, math.ceil(2 * tests / policy.false_discovery_rate))
+        return pair_days(before, now, names, day=day, permutations=number, seed=policy.seed)
+
+    sample = pair(reference, current, features)
+    examined = [_examine(sample, feature, "feature", policy) for feature in features]
+    for other in also:
+        if not _too_few(other.reference, other.current, day, policy):
+            alone = Feature(other.column, other.kind)
+            sample = pair(other.reference, other.current, [alone])
+            examined.append(_examine(sample, alone, other.role, policy))
+    columns = _flag(examined, _normalised(features, weights), policy)
+    drifted = math.fsum(column.weight for column in columns if column.drifted)
+    verdict = judge_drift([c for c in columns if c.role == "feature"], drifted, policy)
+    return DriftReport(
+        columns, drifted, verdict, judge_values(columns), reference.height, current.height
     )
-    share = math.fsum(column.weight for column in columns if column.drifted)
-    verdict = judge_drift(columns, share, policy)
-    intact = Verdict("values_are_intact", "passed", "nothing stands out")
-    return DriftReport(columns, share, verdict, intact, reference.height, current.height)
 
 
 def judge_drift(columns: Sequence[ColumnDrift], share: float, policy: DriftPolicy) -> Verdict:
     """Failed when the drifted columns weigh at least ``drift_share``."""
     drifted = sorted((c for c in columns if c.drifted), key=lambda c: -c.weight)
-    named = ", ".join(f"{c.column} (effect {c.effect:.2f})" for c in drifted[:5]) or "none"
+    named = ", ".join(f"{c.column} (effect {c.effect:.2f})" for c in drifted[:_NAMED]) or "none"
     said = (
         f"{len(drifted)} of {len(columns)} columns drifted, {share:.0%} by importance "
         f"(alarm at {policy.drift_share:.0%}): {named}"
@@ -85,6 +94,21 @@ def judge_drift(columns: Sequence[ColumnDrift], share: float, policy: DriftPolic
     return Verdict("reference_still_holds", outcome, said, evidence)
 
 
+def judge_values(columns: Sequence[ColumnDrift]) -> Verdict:
+    """Failed when any column has a finding; the reason gives the first ones, heaviest first."""
+    found = [
+        (column.column, finding.said)
+        for column in sorted(columns, key=lambda c: -c.weight)
+        for finding in column.findings
+    ]
+    if not found:
+        return Verdict("values_are_intact", "passed", "nothing stands out")
+    more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    said = "; ".join(f"{name}: {words}" for name, words in found[:_NAMED]) + more
+    evidence = {"columns": list(dict.fromkeys(name for name, _ in found))}
+    return Verdict("values_are_intact", "failed", said, evidence)
+
+
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     """Adjusted p-values that control the false discovery rate (Benjamini and Hochberg, 1995)."""
     order = sorted(range(len(p_values)), key=lambda index: -p_values[index])
@@ -93,6 +117,53 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
         smallest = min(smallest, p_values[index] * len(p_values) / (len(p_values) - rank))
         adjusted[index] = smallest
     return adjusted
+
+
+def _examine(sample: Sample, feature: Feature, role: Role, policy: DriftPolicy) -> Examined:
+    days, column = sample.days, sample.column(feature)
+    counts = count_shape(column, days)
+    thinned = thin(counts, days, policy.seed)
+    effect, p_value = measure_shape(counts, thinned, column, days)
+    suspected = (
+        suspect_missing(column, thinned, days, policy),
+        suspect_unseen(column, days, policy),
+    )
+    tests = tuple(suspicion for suspicion in suspected if suspicion)
+    found = find_range(column, days, policy)
+    return Examined(feature, role, effect, p_value, tests, found, *summarise(column, days))
+
+
+def _flag(
+    examined: Sequence[Examined], weights: Mapping[str, float], policy: DriftPolicy
+) -> tuple[ColumnDrift, ...]:
+    """What holds among all tests of the window."""
+    every = [p for one in examined for p in (one.p_value, *(s.p_value for s in one.suspicions))]
+    adjusted = iter(benjamini_hochberg(every))
+    columns = []
+    for one in examined:
+        q_value = next(adjusted)
+        held = [
+            suspicion.finding
+            for suspicion in one.suspicions
+            if next(adjusted) <= policy.false_discovery_rate
+        ]
+        columns.append(
+            ColumnDrift(
+                column=one.feature.name,
+                kind=one.feature.kind,
+                effect=one.effect,
+                p_value=one.p_value,
+                adjusted_p_value=q_value,
+                weight=weights[one.feature.name] if one.role == "feature" else 0.0,
+                drifted=q_value <= policy.false_discovery_rate
+                and one.effect >= policy.minimum_effect,
+                role=one.role,
+                findings=tuple(finding for finding in (*held, one.found) if finding),
+                reference=one.reference,
+                current=one.current,
+            )
+        )
+    return tuple(columns)
 
 
 def _too_few(
@@ -118,104 +189,6 @@ def _too_weak(reference: int, current: int, policy: DriftPolicy) -> str | None:
         f"{reference} reference days and {current} current days give p-values of at least "
         f"{1 / ways:.3g}, {policy.false_discovery_rate:g} is needed to tell them apart"
     )
-
-
-def _test_column(
-    reference: pl.DataFrame, current: pl.DataFrame, feature: Feature, policy: DriftPolicy, day: str
-) -> tuple[float, float]:
-    """Effect and p-value of one column by permuting whole days (Phipson and Smyth, 2010)."""
-    import numpy as np
-
-    counts, days_reference = _daily_counts(reference, current, feature, day)
-    is_current = np.zeros(len(counts), dtype=bool)
-    is_current[days_reference:] = True
-    generator = np.random.default_rng(policy.seed)
-    draws = np.stack(
-        [is_current] + [generator.permutation(is_current) for _ in range(policy.permutations)]
-    ).astype(float)
-    inside = draws @ counts
-    effects = _effects(inside, counts.sum(axis=0) - inside, feature.kind)
-    larger = int((effects[1:] >= effects[0] - 1e-12).sum())
-    return float(effects[0]), (larger + 1) / (policy.permutations + 1)
-
-
-def _daily_counts(
-    reference: pl.DataFrame, current: pl.DataFrame, feature: Feature, day: str
-) -> tuple[npt.NDArray[np.float64], int]:
-    """Rows per day and bin, reference days first; missing values are a bin of their own."""
-    import polars as pl
-
-    value = pl.col(feature.name).cast(pl.Float64 if feature.kind == "numeric" else pl.String)
-    both = pl.concat(
-        [
-            table.select(day=pl.col(day), value=value, side=pl.lit(side))
-            for side, table in enumerate((reference, current))
-        ]
-    )
-    labels = _numeric_bins(both) if feature.kind == "numeric" else _category_bins(both)
-    table = (
-        # The prefix keeps a category called "day" apart from the column of that name.
-        both.select("side", "day", bin="bin " + labels)
-        .group_by("side", "day", "bin")
-        .len()
-        .pivot("bin", index=["side", "day"], values="len")
-        .fill_null(0)
-        .sort("side", "day")
-    )
-    ordered = sorted(name for name in table.columns if name not in ("side", "day"))
-    return table.select(ordered).to_numpy().astype(float), int((table["side"] == 0).sum())
-
-
-def _numeric_bins(both: pl.DataFrame) -> pl.Series:
-    """Tenths of the reference, by name in rising order; each edge is a bin of its own, so that
-    moving away from a common value shows, upwards and downwards alike.
-    """
-    import numpy as np
-    import polars as pl
-
-    values = both["value"].fill_nan(None)
-    known = values.filter(both["side"] == 0).drop_nulls()
-    known = known if known.len() else values.drop_nulls()
-    tenths = (
-        np.quantile(known.to_numpy(), np.linspace(0, 1, _BINS + 1)[1:-1])
-        if known.len()
-        else np.array([0.0])
-    )
-    edges = np.unique(np.concatenate([tenths, np.nextafter(tenths, -np.inf)]))
-    index = np.searchsorted(edges, values.fill_null(0.0).to_numpy(), side="left")
-    names = pl.Series([f"{i:02d}" for i in range(len(edges) + 1)])
-    return pl.select(
-        pl.when(values.is_null()).then(pl.lit(_MISSING)).otherwise(names.gather(index))
-    ).to_series()
-
-
-def _category_bins(both: pl.DataFrame) -> pl.Series:
-    """The most frequent categories by name, the rest together."""
-    import polars as pl
-
-    values = both["value"].fill_null(_MISSING)
-    top = values.value_counts(sort=True).head(_CATEGORIES).to_series()
-    return pl.select(
-        pl.when(values.is_in(top.to_list())).then(values).otherwise(pl.lit(_OTHER))
-    ).to_series()
-
-
-def _effects(
-    current: npt.NDArray[np.float64],
-    reference: npt.NDArray[np.float64],
-    kind: Literal["numeric", "categorical"],
-) -> npt.NDArray[np.float64]:
-    """Per draw: the Kolmogorov distance over bins, or the total variation distance."""
-    import numpy as np
-
-    gaps = current / current.sum(axis=1, keepdims=True) - reference / reference.sum(
-        axis=1, keepdims=True
-    )
-    if kind == "numeric":
-        largest: npt.NDArray[np.float64] = np.abs(np.cumsum(gaps, axis=1)).max(axis=1)
-        return largest
-    total: npt.NDArray[np.float64] = np.abs(gaps).sum(axis=1) / 2
-    return total
 
 
 def _normalised(

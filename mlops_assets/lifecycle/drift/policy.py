@@ -12,8 +12,9 @@ class DriftPolicy:
     ``false_discovery_rate``: the share of flagged columns that may be flagged by chance
     (Benjamini-Hochberg); without any drift at most this share of windows has a flag at all.
     ``minimum_effect``: the smallest shift of a column worth a flag, 0 to 1. ``missing``,
-    ``unseen`` and ``tail``: the smallest rise, as a share of the rows, of missing values, of
-    levels that the reference has not, and of values beyond its range, worth a flag.
+    ``unseen`` and ``tail``: the smallest share of the rows worth a flag, of missing values and of
+    values the reference has not beyond its worst stretch as long as the window, and of numbers
+    far out of its range. ``permutations``: at least so many; more with many columns.
     ``drift_share``: the share of columns, weighted by importance, that makes a window drift.
     ``minimum_rows`` and ``minimum_days``: less than this on either side is inconclusive, and so
     are too few days to ever fall below ``false_discovery_rate``.

@@ -3,92 +3,151 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from mlops_assets.lifecycle.retraining.policy import RetrainingPolicy
-from mlops_assets.lifecycle.retraining.window import MonitoredWindow
+from mlops_assets.lifecycle.retraining.history import Ask, RetrainingHistory
+from mlops_assets.lifecycle.retraining.policy import RetrainingPolicy, Trigger
+from mlops_assets.lifecycle.retraining.triggers import (
+    OFF,
+    Consideration,
+    consider_by_hand,
+    consider_new_data,
+    consider_schedule,
+    consider_signal,
+    count_partitions,
+)
 
 if TYPE_CHECKING:
     from mlops_assets.lifecycle.calendar import Calendar
-    from mlops_assets.lifecycle.rollout.state import Champion
 
 
 @dataclass(frozen=True)
 class RetrainingDecision:
-    """``retrain`` as of partition ``as_of``, or ``skip``; ``reason`` says why in words."""
+    """``retrain`` as of partition ``as_of``, or ``skip``; ``reason`` says why in words.
+
+    ``window``: the newest monitored partition. ``trigger``: what asks, also in a dry run.
+    ``episode``: what is answered; it stays the same from week to week. ``considered``: one
+    sentence per trigger. ``version``: the champion that would be replaced.
+    """
 
     action: Literal["retrain", "skip"]
     reason: str
     window: str | None = None
     as_of: str | None = None
+    trigger: Trigger | None = None
+    episode: str | None = None
+    considered: tuple[str, ...] = ()
+    version: str | None = None
+
+    @property
+    def ask(self) -> Ask | None:
+        """What was asked for, as the next decisions have to know it; None for a skip."""
+        if self.action == "skip" or self.as_of is None or self.trigger is None:
+            return None
+        version, episode = self.version or "", self.episode or ""
+        return Ask(self.window, self.as_of, self.trigger, version, episode)
 
 
 def decide_retraining(
-    windows: Sequence[MonitoredWindow],
-    champion: Champion | None,
-    calendar: Calendar,
-    policy: RetrainingPolicy,
-    *,
-    asked: Sequence[tuple[str, str]] = (),
+    history: RetrainingHistory, calendar: Calendar, policy: RetrainingPolicy
 ) -> RetrainingDecision:
-    """Whether the drift seen against the champion asks for a new training.
+    """Whether anything asks for a new training, within cooldown and budget.
 
-    Only reports against the version that serves count, so one episode of drift, answered by a
-    new champion, never asks twice. ``asked``: earlier requests as (window, as_of); they start
-    the cooldown too, so a retraining that did not make it to champion is not asked for weekly.
+    The first of these that asks is followed: a person, performance, drift, new data, the
+    schedule. A person passes cooldown and budget. Asking again about the same newest window
+    gives the same answer, also after it was followed.
     """
+    newest = history.newest
+    champion = history.champion
     if policy.mode == "disabled":
-        return RetrainingDecision("skip", "retraining is disabled")
+        return RetrainingDecision("skip", "retraining is disabled", newest)
+    by_hand = consider_by_hand(history)
+    as_of = calendar.next(newest) if newest else None
+    said = [by_hand, *_consider_rules(history, calendar, policy, as_of or "")]
+    known = RetrainingDecision(
+        "skip",
+        "there is no champion to compare with",
+        newest,
+        considered=tuple(f"{each.trigger.replace('_', ' ')}: {each.said}" for each in said),
+        version=champion.version if champion else None,
+    )
+    if by_hand.due and history.by_hand:
+        return _follow(known, by_hand, history.by_hand.as_of, policy)
     if champion is None:
-        return RetrainingDecision("skip", "there is no champion to compare with")
-    ours = sorted(
-        (window for window in windows if window.version == champion.version),
-        key=lambda window: window.partition,
-    )[-policy.windows :]
-    if not ours:
-        return RetrainingDecision("skip", f"no drift report against {champion.version} yet")
-    newest = ours[-1].partition
-    drifted = sum(window.drift == "failed" for window in ours)
-    counted = (
-        f"{drifted} of the last {len(ours)} windows drifted from {champion.version} "
-        f"({policy.violated} of {policy.windows} are needed)"
-    )
-    as_of = calendar.next(newest)
-    objection = _objection(ours, drifted, policy) or _too_soon(
-        newest, as_of, champion, calendar, policy, asked
-    )
-    if objection:
-        return RetrainingDecision("skip", f"{objection}; {counted}", newest)
-    reason = f"{counted}; newest {newest}: {ours[-1].reason}"
-    if policy.mode == "dry_run":
-        said = f"dry run, would retrain as of {as_of}: {reason}"
-        return RetrainingDecision("skip", said, newest, as_of)
-    return RetrainingDecision("retrain", reason, newest, as_of)
+        return known
+    due = next((each for each in said if each.due), None)
+    if due is None:
+        return replace(known, reason=_say_skip(said[1:]))
+    if objection := find_objection(history, calendar, policy, as_of):
+        return replace(known, reason=f"{objection}; {due.said}")
+    assert as_of is not None  # else there is an objection
+    return _follow(known, due, as_of, policy)
 
 
-def _objection(
-    windows: Sequence[MonitoredWindow], drifted: int, policy: RetrainingPolicy
-) -> str | None:
-    """Why the drift seen is not enough, or None."""
-    if windows[-1].drift != "failed":
-        return f"the newest window {windows[-1].partition} did not drift"
-    return "too few windows drifted" if drifted < policy.violated else None
+def count_budget_left(
+    history: RetrainingHistory, calendar: Calendar, policy: RetrainingPolicy, as_of: str
+) -> int:
+    """How many more may be asked for as of a partition by anything but a person."""
+    asked = {
+        ask.as_of
+        for ask in history.earlier
+        if ask.trigger != "by_hand"
+        and ask.as_of <= as_of
+        and count_partitions(calendar, ask.as_of, as_of) < policy.budget.partitions
+    }
+    return max(policy.budget.retrainings - len(asked), 0)
 
 
-def _too_soon(
-    newest: str,
-    as_of: str | None,
-    champion: Champion,
+def find_objection(
+    history: RetrainingHistory,
     calendar: Calendar,
     policy: RetrainingPolicy,
-    asked: Sequence[tuple[str, str]],
+    as_of: str | None,
 ) -> str | None:
-    """Why it is not time yet, or None."""
+    """Why it is not time yet for whatever asks but a person, or None."""
     if as_of is None:
         return "the calendar ends with this window"
-    last = max([champion.train_as_of, *(other for window, other in asked if window < newest)])
-    waited = sum(last <= key < as_of for key in calendar.keys)
-    if waited >= policy.cooldown:
-        return None
-    return f"trained or asked for {waited} partition(s) ago, the cooldown is {policy.cooldown}"
+    waited = count_partitions(calendar, history.last_training, as_of)
+    if waited < policy.cooldown:
+        return f"trained or asked for {waited} partition(s) ago, the cooldown is {policy.cooldown}"
+    if count_budget_left(history, calendar, policy, as_of) < 1:
+        budget = policy.budget
+        return (
+            f"the budget of {budget.retrainings} retraining(s) in {budget.partitions} partitions "
+            "is spent, ask by hand for another"
+        )
+    return None
+
+
+def _consider_rules(
+    history: RetrainingHistory, calendar: Calendar, policy: RetrainingPolicy, as_of: str
+) -> list[Consideration]:
+    if history.champion is None:
+        return []
+    return [
+        consider_signal("performance", history, policy),
+        consider_signal("drift", history, policy),
+        consider_new_data(history, policy),
+        consider_schedule(history, calendar, policy, as_of),
+    ]
+
+
+def _say_skip(said: Sequence[Consideration]) -> str:
+    """What the triggers say, each by its name where there are several."""
+    heard = [each for each in said if each.said != OFF]
+    if not heard:
+        return "only a person asks for a retraining: all triggers are off in defs.yaml"
+    if len(heard) == 1:
+        return heard[0].said
+    return "; ".join(f"{each.trigger.replace('_', ' ')}: {each.said}" for each in heard)
+
+
+def _follow(
+    known: RetrainingDecision, due: Consideration, as_of: str, policy: RetrainingPolicy
+) -> RetrainingDecision:
+    """Do as the trigger asks, or only say so in a dry run."""
+    asked = replace(known, as_of=as_of, trigger=due.trigger, episode=due.episode)
+    if policy.mode == "dry_run":
+        return replace(asked, reason=f"dry run, would retrain as of {as_of}: {due.said}")
+    return replace(asked, action="retrain", reason=due.said)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from mlops_assets.lifecycle.errors import did_you_mean
+from mlops_assets.lifecycle.metrics import METRICS
+
 Trigger = Literal["by_hand", "performance", "drift", "new_data", "schedule"]
 
 
@@ -18,6 +21,11 @@ class PerformanceTrigger:
     minimum_labelled: int = 300
 
     def __post_init__(self) -> None:
+        if self.metric not in METRICS:
+            hint = did_you_mean(self.metric, METRICS)
+            raise ValueError(
+                f"metric '{self.metric}' is not measured, allowed are {', '.join(METRICS)}{hint}"
+            )
         if self.worse_by <= 0:
             raise ValueError(f"worse_by must be above 0, got {self.worse_by}")
         if self.minimum_labelled < 1:
@@ -70,6 +78,8 @@ class RetrainingPolicy:
     soonest ``cooldown`` partitions after the champion was trained, within the budget.
 
     ``mode``: ``enabled`` acts, ``dry_run`` only says what it would do, ``disabled`` is silent.
+    ``evaluate_after``: of how many partitions with all their labels the new champion and the one
+    before are compared, to say whether it helped.
     """
 
     mode: Literal["disabled", "dry_run", "enabled"] = "disabled"
@@ -78,6 +88,7 @@ class RetrainingPolicy:
     violated: int = 2
     cooldown: int = 2
     budget: RetrainingBudget = RetrainingBudget()
+    evaluate_after: int = 2
 
     def __post_init__(self) -> None:
         if not 1 <= self.violated <= self.windows:
@@ -86,3 +97,5 @@ class RetrainingPolicy:
             )
         if self.cooldown < 0:
             raise ValueError(f"cooldown must not be negative, got {self.cooldown}")
+        if self.evaluate_after < 1:
+            raise ValueError(f"evaluate_after must be at least 1, got {self.evaluate_after}")

@@ -8,13 +8,15 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, poisson
 
 from mlops_assets import cli
-from mlops_assets.commands.simulate.report import measure, measure_rate, run_simulate, tell
-from mlops_assets.commands.simulate.returning import VISITS, draw_visits
-from mlops_assets.commands.simulate.rollouts import Endings, simulate_rollouts
-from mlops_assets.commands.simulate.rules import (
+from mlops_assets.commands.simulate.rates import measure_rate, measure_yearly
+from mlops_assets.commands.simulate.report import run_simulate
+from mlops_assets.commands.simulate.rollouts.endings import Endings, simulate_rollouts
+from mlops_assets.commands.simulate.rollouts.report import measure, tell
+from mlops_assets.commands.simulate.rollouts.returning import VISITS, draw_visits
+from mlops_assets.commands.simulate.rollouts.rules import (
     GUARDRAILS,
     MARGIN,
     RATE,
@@ -23,8 +25,8 @@ from mlops_assets.commands.simulate.rules import (
     Sequential,
     Threshold,
 )
-from mlops_assets.commands.simulate.scenarios import SCENARIOS, Scenario
-from mlops_assets.commands.simulate.traffic import Arms, Increment, draw_requests
+from mlops_assets.commands.simulate.rollouts.scenarios import SCENARIOS, Scenario
+from mlops_assets.commands.simulate.rollouts.traffic import Arms, Increment, draw_requests
 from mlops_assets.lifecycle.rollout.budget import count_guardrails
 from mlops_assets.lifecycle.rollout.decision import RolloutEvidence
 from mlops_assets.lifecycle.rollout.guardrails import judge_guardrails
@@ -245,7 +247,11 @@ def test_a_median_is_over_all_rollouts_also_those_that_did_not_end_so():
 
 def test_what_is_printed_is_what_is_kept(tmp_path):
     chosen = [BY_NAME["fails all"], BY_NAME["fails half"]]
-    said = run_simulate(tmp_path, 30, 7, chosen)
+
+    def simulate(seed: int) -> str:
+        return run_simulate(tmp_path, 30, seed, chosen, parts=["rollouts"])
+
+    said = simulate(7)
     kept = json.loads((tmp_path / "simulate.json").read_text())
     assert (kept["runs"], kept["seed"]) == (30, 7)
     assert said == tell(kept["measured"])
@@ -254,11 +260,29 @@ def test_what_is_printed_is_what_is_kept(tmp_path):
         ("fails all", "z-test"),
     ]
     assert said.count("aim: out within 20") == 2
-    assert run_simulate(tmp_path, 30, 7, chosen) == said
-    assert run_simulate(tmp_path, 30, 8, chosen) != said
+    assert simulate(7) == said
+    assert simulate(8) != said
+
+
+def test_a_part_that_does_not_exist_is_refused_and_nothing_is_written(tmp_path):
+    with pytest.raises(ValueError, match="no part drfit; there are rollouts, drift"):
+        run_simulate(tmp_path / "build", 1, parts=["drfit"])
+    assert not (tmp_path / "build").exists()
+
+
+@pytest.mark.parametrize("counts", [[0, 0, 0], [1, 0, 4, 2]])
+def test_the_interval_of_a_yearly_count_holds_as_often_as_it_says(counts):
+    found, years = measure_yearly(counts), len(counts)
+    assert found["rate"] == sum(counts) / years
+    # Garwood: at either end the count seen has a probability of 2.5 % on its side.
+    assert poisson.sf(sum(counts) - 1, found["low"] * years) == pytest.approx(
+        0.025 if sum(counts) else 1.0
+    )
+    assert poisson.cdf(sum(counts), found["high"] * years) == pytest.approx(0.025)
 
 
 def test_the_command_simulates_every_scenario(tmp_path, capsys):
-    assert cli.main(["simulate", "--runs", "1", "--build", str(tmp_path)]) == 0
+    asked = ["simulate", "rollouts", "--runs", "1", "--build", str(tmp_path)]
+    assert cli.main(asked) == 0
     printed = capsys.readouterr().out
     assert all(scenario.name in printed for scenario in SCENARIOS)

@@ -1,0 +1,81 @@
+"""The rows of a week as requests to the live endpoint."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.adapters.journal import read_routing
+from mlops_assets.commands.replay import replay
+from mlops_assets.lifecycle.errors import EndpointError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from mlops_assets.components.definition import ModelDefinition
+
+CHUNK = 200
+"""Single requests between two looks at a rollout."""
+
+BATCH = 50
+"""Rows of a request while no rollout is on."""
+
+CLIENTS = 2
+
+
+class Traffic:
+    """Sends stored rows to the endpoint, in the order of their time."""
+
+    def __init__(self, model: ModelDefinition, resources: Mapping[str, Any], every: int) -> None:
+        self.model, self.resources, self.every = model, resources, every
+
+    def rows(self, week: str) -> pl.DataFrame:
+        """The rows of a week that are sent, oldest first."""
+        entities = self.model.spec.entities
+        rows: pl.DataFrame = self.resources["tables"].read(self.model.table("features"), [week])
+        return rows.sort(entities.time, entities.key).gather_every(self.every)
+
+    def cut(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The rows to send before the next look at a rollout, and what is left."""
+        return rows.head(CHUNK), rows.slice(CHUNK)
+
+    def send_singly(self, rows: pl.DataFrame) -> int:
+        """One request per row, as callers would; how many were not answered."""
+        return self._send(rows, 1)
+
+    def send_in_batches(self, rows: pl.DataFrame) -> int:
+        """``BATCH`` rows per request; how many requests were not answered."""
+        return self._send(rows, BATCH)
+
+    def await_routing(self) -> None:
+        """Wait until the endpoint has taken up what the ledger says. Raises ``EndpointError``."""
+        import httpx
+
+        name = self.model.name
+        targets = read_routing(self.resources["ledger"], name).targets
+        wanted = {target.version: target.weight for target in targets}
+        url = self.resources["serving"].ensure_running().url
+        for _ in range(400):
+            answer = httpx.get(f"{url}/v2/models/{name}/routing", timeout=10)
+            said = answer.json().get("targets", []) if answer.status_code == 200 else []
+            if {target["version"]: target["weight"] for target in said} == wanted:
+                return
+            time.sleep(0.05)
+        raise EndpointError(f"replay-year: the endpoint did not take up the routing {wanted}")
+
+    def _send(self, rows: pl.DataFrame, rows_per_request: int) -> int:
+        if rows.is_empty():
+            return 0
+        entities = self.model.spec.entities
+        url = self.resources["serving"].ensure_running().url
+        return replay(
+            rows,
+            url,
+            self.model.name,
+            self.model.features,
+            entities.key,
+            entities.time,
+            clients=CLIENTS,
+            rows_per_request=rows_per_request,
+        ).failed

@@ -1,0 +1,125 @@
+"""What says that a column drifted: the project's own measure, and what others use."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import polars as pl
+
+from mlops_assets.commands.simulate.drift.real_days import DAY
+from mlops_assets.commands.simulate.drift.windows import Drawn
+from mlops_assets.lifecycle.drift.measure import measure_drift
+from mlops_assets.lifecycle.drift.policy import DriftPolicy
+from mlops_assets.lifecycle.training import Feature
+
+Flagged = frozenset[str]
+RATE = 0.05
+"""The share of false flags that all of them are asked to keep to, where they can be asked."""
+
+
+class Detector(Protocol):
+    """Names the columns of a week that stand out."""
+
+    name: str
+
+    def flag(self, drawn: Drawn, features: Sequence[Feature], /) -> Flagged:
+        """The columns flagged among these features."""
+
+
+class Ours:
+    """``lifecycle.drift`` as it is without a word in YAML."""
+
+    name = "ours"
+
+    def __init__(self, policy: DriftPolicy | None = None) -> None:
+        self.policy = policy or DriftPolicy()
+
+    def flag(self, drawn: Drawn, features: Sequence[Feature], /) -> Flagged:
+        report = measure_drift(drawn.reference, drawn.current, features, self.policy, day=DAY)
+        if not report.columns:
+            raise ValueError(f"simulate: nothing was compared: {report.verdict.reason}")
+        flagged = frozenset(column.column for column in report.columns if column.flagged)
+        assert report.alarm == bool(flagged)
+        return flagged
+
+
+class PlainTests:
+    """Kolmogorov-Smirnov for numbers and chi-square for categories, row by row, then Benjamini and
+    Hochberg: what a textbook has, and what takes the rows of a day for independent."""
+
+    name = "KS/chi2 + BH"
+
+    def flag(self, drawn: Drawn, features: Sequence[Feature], /) -> Flagged:
+        from scipy.stats import false_discovery_control
+
+        p_values = [_test(drawn, feature) for feature in features]
+        adjusted = false_discovery_control(p_values)
+        return frozenset(f.name for f, q in zip(features, adjusted, strict=True) if q <= RATE)
+
+
+class EvidentlyPreset:
+    """Evidently's ``DataDriftPreset`` with its defaults. A column's flag rests on that column
+    alone, whichever others it is asked about with."""
+
+    name = "Evidently's preset"
+
+    def flag(self, drawn: Drawn, features: Sequence[Feature], /) -> Flagged:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            told = _run_preset(drawn, features)
+        drifts = [test for test in told["tests"] if test["id"] == "drift"]
+        assert len(drifts) == len(features)
+        return frozenset(
+            feature.name
+            for feature in features
+            if any(_is_failed(test, feature.name) for test in drifts)
+        )
+
+
+def is_dataset_drift(flagged: Flagged, features: Sequence[Feature]) -> bool:
+    """Evidently's rule for a whole table: at least half of the columns."""
+    return sum(feature.name in flagged for feature in features) >= len(features) / 2
+
+
+def _test(drawn: Drawn, feature: Feature) -> float:
+    """The p-value of one column; 1 when there is nothing to compare."""
+    from scipy.stats import chi2_contingency, ks_2samp
+
+    before, now = (table[feature.name].drop_nulls() for table in (drawn.reference, drawn.current))
+    if before.is_empty() or now.is_empty():
+        return 1.0
+    if feature.kind == "numeric":
+        return float(ks_2samp(before.to_numpy(), now.to_numpy(), method="asymp").pvalue)
+    both = pl.concat([before.to_frame().with_columns(side=0), now.to_frame().with_columns(side=1)])
+    counts = both.pivot("side", index=feature.name, values="side", aggregate_function="len")
+    table = counts.select("0", "1").fill_null(0).to_numpy()
+    return float(chi2_contingency(table).pvalue) if len(table) > 1 else 1.0
+
+
+def _run_preset(drawn: Drawn, features: Sequence[Feature]) -> dict[str, Any]:
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.presets import DataDriftPreset
+
+    names = {
+        kind: [feature.name for feature in features if feature.kind == kind]
+        for kind in ("numeric", "categorical")
+    }
+    definition = DataDefinition(
+        numerical_columns=names["numeric"], categorical_columns=names["categorical"]
+    )
+    columns = [feature.name for feature in features]
+    current, reference = (
+        Dataset.from_pandas(table.select(columns).to_pandas(), data_definition=definition)
+        for table in (drawn.current, drawn.reference)
+    )
+    report = Report([DataDriftPreset()], include_tests=True).run(current, reference)
+    told: dict[str, Any] = report.dict()
+    return told
+
+
+def _is_failed(test: dict[str, Any], column: str) -> bool:
+    return bool(test["name"] == f"Value Drift for column {column}" and test["status"] == "FAIL")

@@ -1,0 +1,1 @@
+"""How often rollouts are decided wrongly, beside what others decide by."""

@@ -1,0 +1,183 @@
+"""What the ledger of a model says that people should hear of."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from mlops_assets.adapters.dagster_ui import DagsterUi
+from mlops_assets.adapters.journal import ROLLOUT, read_champion
+from mlops_assets.adapters.ports import Ledger, Record
+from mlops_assets.lifecycle.alerting import Occurrence
+
+
+@dataclass(frozen=True)
+class Persistence:
+    """A drift is told once ``violated`` of the last ``windows``, the newest among them, have it."""
+
+    windows: int = 3
+    violated: int = 2
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.violated <= self.windows:
+            raise ValueError(
+                f"violated must lie between 1 and windows, got {self.violated} of {self.windows}"
+            )
+
+
+def find_recorded_occurrences(
+    ledger: Ledger, model: str, ui: DagsterUi, since: datetime, persistence: Persistence
+) -> list[Occurrence]:
+    """Bugs in the data, drift, rollouts that failed and trainings asked for, as of ``since``."""
+    newest = ledger.latest("drift", model)
+    # Drift reports are long: none is read again where the newest is history.
+    looked_at = newest is not None and newest.at >= since
+    drift = _by_subject(ledger.history("drift", model)) if looked_at else {}
+    return [
+        *_data_bugs(model, drift, ui, since),
+        *_drifts(ledger, model, drift, ui, since, persistence),
+        *_failed_rollouts(ledger, model, ui, since),
+        *_cut_offs(ledger, model, ui, since),
+        *_retrainings(ledger, model, ui, since),
+    ]
+
+
+def _data_bugs(
+    model: str, drift: Mapping[str, Sequence[Record]], ui: DagsterUi, since: datetime
+) -> Iterator[Occurrence]:
+    for partition, rows in drift.items():
+        first = _first_of_last_run(rows, _has_data_bug)
+        if first and rows[-1].at >= since:
+            yield Occurrence(
+                kind="data_bug",
+                model=model,
+                group=model,
+                subject=partition,
+                title=f"{model} {partition}: the data is broken",
+                detail=rows[-1].body["triage"]["reason"],
+                link=ui.asset_url([model, "drift_report"], partition),
+                at=first.at,
+            )
+
+
+def _drifts(
+    ledger: Ledger,
+    model: str,
+    drift: Mapping[str, Sequence[Record]],
+    ui: DagsterUi,
+    since: datetime,
+    persistence: Persistence,
+) -> Iterator[Occurrence]:
+    champion = read_champion(ledger, model)
+    windows = [
+        rows
+        for _, rows in sorted(drift.items())
+        if champion and rows[-1].body["version"] == champion.version and not _has_data_bug(rows[-1])
+    ]
+    drifted = [rows for rows in windows[-persistence.windows :] if _has_drifted(rows[-1])]
+    if not (windows and windows[-1][-1].at >= since and _has_drifted(windows[-1][-1])):
+        return
+    if len(drifted) < persistence.violated:
+        return
+    newest, first = windows[-1][-1], windows[-1]
+    for rows in reversed(windows):
+        if not _has_drifted(rows[-1]):
+            break
+        first = rows
+    yield Occurrence(
+        kind="drift",
+        model=model,
+        subject=f"{newest.body['version']} since {first[0].subject}",
+        group=model,
+        title=f"{model} {newest.body['version']}: its reference no longer holds",
+        detail=f"since {first[0].subject}; {newest.subject}: {newest.body['reason']}",
+        link=ui.asset_url([model, "drift_report"], newest.subject),
+        at=first[0].at,
+    )
+
+
+def _failed_rollouts(
+    ledger: Ledger, model: str, ui: DagsterUi, since: datetime
+) -> Iterator[Occurrence]:
+    before: Record | None = None
+    for row in ledger.history("rollout", model, ROLLOUT):
+        ended = before is not None and _is_failed(before) and _version(before) == _version(row)
+        if _is_failed(row) and not ended and row.at >= since:
+            yield _out_of_traffic(model, row, ui, f"the rollout of {_version(row)} failed")
+        before = row
+
+
+def _cut_offs(ledger: Ledger, model: str, ui: DagsterUi, since: datetime) -> Iterator[Occurrence]:
+    for row in ledger.history("cut_off", model):
+        if row.at >= since:
+            yield _out_of_traffic(model, row, ui, f"{_version(row)} was cut off")
+
+
+def _out_of_traffic(model: str, row: Record, ui: DagsterUi, said: str) -> Occurrence:
+    return Occurrence(
+        kind="rollback",
+        model=model,
+        group=f"{model} {_version(row)}",
+        subject=said,
+        title=f"{model}: {said}",
+        detail=row.body["reason"],
+        link=ui.asset_url([model, "deployment"], _version(row)),
+        at=row.at,
+    )
+
+
+def _retrainings(
+    ledger: Ledger, model: str, ui: DagsterUi, since: datetime
+) -> Iterator[Occurrence]:
+    for window, rows in _by_subject(ledger.history("retraining", model)).items():
+        first = _first_of_last_run(rows, lambda row: row.body.get("action") == "retrain")
+        if first and first.at >= since:
+            yield Occurrence(
+                kind="retraining",
+                model=model,
+                group=model,
+                subject=window,
+                title=f"{model}: a training as of {first.body.get('as_of')} is asked for",
+                detail=first.body["reason"],
+                link=ui.asset_url([model, "retraining_decision"], window),
+                at=first.at,
+            )
+
+
+def _by_subject(rows: Sequence[Record]) -> dict[str, list[Record]]:
+    """The rows of each subject, oldest first."""
+    found: dict[str, list[Record]] = defaultdict(list)
+    for row in rows:
+        found[row.subject].append(row)
+    return dict(found)
+
+
+def _first_of_last_run(rows: Sequence[Record], holds: Callable[[Record], bool]) -> Record | None:
+    """Since when it holds without a break until now, None when it does not hold now."""
+    first = None
+    for row in reversed(rows):
+        if not holds(row):
+            break
+        first = row
+    return first
+
+
+def _has_data_bug(row: Record) -> bool:
+    # Rows written before there was a triage have none.
+    triage: Mapping[str, Any] = row.body.get("triage") or {}
+    return triage.get("cause") == "data_bug"
+
+
+def _has_drifted(row: Record) -> bool:
+    return bool(row.body["outcome"] == "failed")
+
+
+def _is_failed(row: Record) -> bool:
+    return bool(row.body["phase"] == "failed")
+
+
+def _version(row: Record) -> str:
+    return str(row.body["version"])

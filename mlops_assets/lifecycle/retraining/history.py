@@ -1,0 +1,87 @@
+"""What is known when it is asked whether to train again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mlops_assets.lifecycle.retraining.policy import Trigger
+from mlops_assets.lifecycle.retraining.window import MonitoredWindow
+
+if TYPE_CHECKING:
+    from mlops_assets.lifecycle.rollout.state import Champion
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A retraining that was asked for, as of partition ``as_of``.
+
+    ``window``: the newest monitored partition then, None before the first. ``version``: the
+    champion then. ``episode``: what it answers; of a request by hand its number. ``fate``: what
+    became of it, in words. ``by`` and ``reason``: who asked by hand, and why.
+    """
+
+    window: str | None
+    as_of: str
+    trigger: Trigger = "drift"
+    version: str = ""
+    episode: str = ""
+    fate: str = ""
+    by: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class RetrainingHistory:
+    """``windows``: monitored partitions, whichever version answered them. ``asked``: everything
+    that was asked for, by a rule or by hand. ``labelled``: answered rows whose label is known, by
+    partition.
+    """
+
+    champion: Champion | None
+    windows: Sequence[MonitoredWindow] = ()
+    asked: Sequence[Ask] = ()
+    labelled: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def newest(self) -> str | None:
+        """The newest monitored partition, None before the first."""
+        return max((window.partition for window in self.windows), default=None)
+
+    @property
+    def served(self) -> list[MonitoredWindow]:
+        """The windows since the champion began to answer, oldest first.
+
+        Those before another version answered in between are not among them: going back to a
+        version begins anew.
+        """
+        stretch: list[MonitoredWindow] = []
+        for window in sorted(self.windows, key=lambda window: window.partition, reverse=True):
+            if self.champion is None or window.version != self.champion.version:
+                break
+            stretch.insert(0, window)
+        return stretch
+
+    @property
+    def earlier(self) -> list[Ask]:
+        """What was asked for before the newest window, in order. What was asked in it is the
+        answer itself: asking again gives the same."""
+        newest = self.newest
+        past = [ask for ask in self.asked if newest and (ask.window or "") < newest]
+        return sorted(past, key=lambda ask: (ask.window or "", ask.as_of))
+
+    @property
+    def by_hand(self) -> Ask | None:
+        """What a person asked for since the newest window was monitored; the last of several."""
+        open_asks = [
+            ask for ask in self.asked if ask.trigger == "by_hand" and ask.window == self.newest
+        ]
+        return open_asks[-1] if open_asks else None
+
+    @property
+    def last_training(self) -> str:
+        """The partition the champion was trained as of, or a later one asked for: a retraining
+        that does not come to serve is none the less one."""
+        trained = self.champion.train_as_of if self.champion else ""
+        return max([trained, *(ask.as_of for ask in self.earlier)])
