@@ -91,6 +91,10 @@ faults: $(READY)  ## kill, starve and mislead the processes for some minutes; wh
 simulate: $(READY)  ## how often rollouts and drift are judged wrongly, beside others; PARTS="rollouts drift"
 	@$(BIN)/mlops-assets simulate $(PARTS)
 
+.PHONY: replay-year
+replay-year: $(READY)  ## a year of flights as a stream, by three policies of retraining (some 20 minutes)
+	@$(BIN)/mlops-assets replay-year
+
 .PHONY: lock
 lock: $(READY)  ## resolve the dependencies again
 	@$(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header --quiet pyproject.toml --group dev -o requirements.lock

@@ -48,6 +48,10 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument("--seed", type=int, default=7)
     simulate.add_argument("--build", type=Path, default=Path("build"), help="where to write")
     simulate.set_defaults(run=_simulate)
+    year = words.add_parser("replay-year", help="a year as a stream, by three retraining policies")
+    year.add_argument("--every", type=int, default=1, help="send each so-manieth row of a week")
+    year.add_argument("--build", type=Path, default=Path("build"), help="where to write")
+    year.set_defaults(run=_replay_year)
     serving = words.add_parser("bench-serving", help="measure the model server beside others")
     serving.add_argument("--build", type=Path, default=Path("build"), help="where to write")
     serving.add_argument(
@@ -111,6 +115,14 @@ def _conformance(parsed: argparse.Namespace) -> int:
     from mlops_assets.commands.bench.serving.conformance import check_other
 
     print(check_other(parsed.build, parsed.peers))
+    return 0
+
+
+def _replay_year(parsed: argparse.Namespace) -> int:
+    from mlops_assets.commands.replay_year.run import run_replay_year
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that its servers end with it
+    print(run_replay_year(parsed.build, parsed.every))
     return 0
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mlops_assets.lifecycle.triage import Triage
     from mlops_assets.lifecycle.verdicts import Outcome
 
-KIND = "drift"
+DRIFT = "drift"
 SHAPE = "shape"
 """What is flagged of a column that drifted; the aspects of its findings are named beside it."""
 
@@ -62,13 +62,13 @@ def write_drift(
         "reference_rows": report.reference_rows,
         "current_rows": report.current_rows,
     }
-    write_once(ledger, KIND, model, partition, body, at)
+    write_once(ledger, DRIFT, model, partition, body, at)
 
 
 def read_drift(ledger: Ledger, model: str, partitions: Sequence[str]) -> list[PastWindow]:
     """What was last recorded about each of the partitions, in their order; those that were never
     compared are left out."""
-    rows = [(key, ledger.latest(KIND, model, key)) for key in partitions]
+    rows = [(key, ledger.latest(DRIFT, model, key)) for key in partitions]
     return [_read(key, row.body) for key, row in rows if row is not None]
 
 

@@ -52,7 +52,7 @@ class Validated:
     quarantined: TableVersion
     accounting: Verdict
     quarantine: Verdict
-    volume: Verdict
+    volume: tuple[Verdict, ...]
     reasons: Mapping[str, int]
 
 
@@ -122,12 +122,12 @@ def validate_source(
 
 def _judge_volume(
     model: ModelDefinition, source: Source, keys: Sequence[str], tables: TableStore
-) -> Verdict:
-    """A source without partitions has no partitions before: nothing is unusual."""
-    counts: dict[str, int] = {}
-    if source.partitioned_by:
-        counts = count_rows(tables, model.table(f"raw_{source.name}"), model.calendar, keys)
-    return judge_volume(counts, keys, model.spec.validation)
+) -> tuple[Verdict, ...]:
+    """None for a source without partitions: there are none before to compare with."""
+    if not source.partitioned_by:
+        return ()
+    counts = count_rows(tables, model.table(f"raw_{source.name}"), model.calendar, keys)
+    return (judge_volume(counts, keys, model.spec.validation),)
 
 
 def count_rows(
