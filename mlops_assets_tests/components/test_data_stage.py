@@ -18,7 +18,7 @@ COLUMNS = (
 
 
 def hour(day: int, *, origin: str = "JFK", temp: str = "40") -> str:
-    at = f"2013-01-{day:02d}T05:00:00Z"
+    at = f"2013-01-{day:02d}T10:00:00Z"
     return f"{origin},2013,1,{day},5,{temp},30,60,270,10,NA,0,1012,10,{at}\n"
 
 

@@ -17,16 +17,16 @@ def watched(world) -> Watched:
 
 
 def materialize(watched: Watched, **config) -> dg.MaterializeResult:
-    context = dg.build_asset_context(partition_key=WEEK)
-    return build_drift_report(watched.world.model)(
-        context,
-        DriftReportConfig(**config),
-        tables=watched.tables,
-        ledger=watched.world.ledger,
-        model_files=watched.files,
-        reports=watched.reports,
-        clock=watched.world.clock,
-    )
+    with dg.build_asset_context(partition_key=WEEK) as context:
+        return build_drift_report(watched.world.model)(
+            context,
+            DriftReportConfig(**config),
+            tables=watched.tables,
+            ledger=watched.world.ledger,
+            model_files=watched.files,
+            reports=watched.reports,
+            clock=watched.world.clock,
+        )
 
 
 def checks(result: dg.MaterializeResult) -> dict[str, dg.AssetCheckResult]:

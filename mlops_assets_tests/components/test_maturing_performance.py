@@ -80,13 +80,14 @@ def monitor(bench: Bench, day: int, files: Any = None) -> dict[str, PerformanceR
 
 def materialize(bench: Bench) -> tuple[dict[str, Any], dg.AssetCheckResult]:
     """What the asset shows, and its check."""
-    result = build_performance(bench.model)(
-        dg.build_asset_context(partition_key=MONTH),
-        tables=bench.tables,
-        ledger=bench.world.ledger,
-        model_files=bench.files,
-        clock=bench.world.clock,
-    )
+    with dg.build_asset_context(partition_key=MONTH) as context:
+        result = build_performance(bench.model)(
+            context,
+            tables=bench.tables,
+            ledger=bench.world.ledger,
+            model_files=bench.files,
+            clock=bench.world.clock,
+        )
     (check,) = result.check_results
     return {name: getattr(v, "value", v) for name, v in result.metadata.items()}, check
 

@@ -29,7 +29,7 @@ DATA |= {"labels", "features"}
 TRAIN = {"training_set", "study", "ensemble", "trained_model", "evaluation", "model_version"}
 MODELLING = {*TRAIN, "gate_override", "backtest"}
 SERVING = {"deployment", "rollback_drill", "online_features", "predictions", "performance"}
-SERVING |= {"drift_report", "retraining_decision"}
+SERVING |= {"drift_report", "retraining_decision", "retraining_outcome", "overview"}
 
 
 @pytest.fixture(scope="module")

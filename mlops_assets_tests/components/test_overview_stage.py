@@ -78,7 +78,8 @@ def test_the_tested_score_and_the_last_decision_stand_beside_the_rest(world):
 
 def shown(world) -> dict:
     """The metadata of the asset, materialized on its own."""
-    result = build_overview(world.model)(dg.build_asset_context(), ledger=world.ledger)
+    with dg.build_asset_context() as context:
+        result = build_overview(world.model)(context, ledger=world.ledger)
     assert isinstance(result, dg.MaterializeResult)
     return dict(result.metadata or {})
 

@@ -143,13 +143,14 @@ class TestPerformance:
 
 def shown(world, tables) -> dict:
     """The metadata of the asset ``performance``, materialized on its own."""
-    result = build_performance(world.model)(
-        dg.build_asset_context(partition_key=WEEK),
-        tables=tables,
-        ledger=world.ledger,
-        model_files=InMemoryModelFiles(),
-        clock=world.clock,
-    )
+    with dg.build_asset_context(partition_key=WEEK) as context:
+        result = build_performance(world.model)(
+            context,
+            tables=tables,
+            ledger=world.ledger,
+            model_files=InMemoryModelFiles(),
+            clock=world.clock,
+        )
     return {
         name: dg.MetadataValue.float(value) if isinstance(value, float) else value
         for name, value in result.metadata.items()
