@@ -77,6 +77,13 @@ def space_text(flight_delays_text) -> str:
 
 
 @pytest.fixture(scope="session")
+def retraining_text(flight_delays_text) -> str:
+    """The section that says when to train again, to be replaced."""
+    (lines,) = re.findall(r"(?m)^  retraining:\n(?:    .*\n)+", flight_delays_text)
+    return str(lines)
+
+
+@pytest.fixture(scope="session")
 def change(flight_delays_text) -> Callable[[dict[str, str]], str]:
     """The real defs.yaml with some of its text replaced."""
     return lambda changes: replaced(flight_delays_text, changes)

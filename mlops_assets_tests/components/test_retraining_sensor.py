@@ -17,7 +17,13 @@ from mlops_assets.components.sensors import build_sensors
 from mlops_assets.components.stages.retraining import record_retraining, request_retraining
 from mlops_assets.lifecycle.retraining.history import Ask
 
-POLICY = "retraining: {mode: enabled, windows: 3, violated: 2, cooldown: 2"
+POLICY = "  retraining: {mode: enabled, windows: 3, violated: 2, cooldown: 2}\n"
+
+
+@pytest.fixture
+def world(make_world, retraining_text):
+    """A world whose policy asks by drift alone."""
+    return make_world({retraining_text: POLICY})
 
 
 @pytest.fixture

@@ -25,12 +25,15 @@ OTHER = "b" * 64
 
 
 @pytest.fixture
-def watching(make_world, flight_delays_text):
+def world(make_world, retraining_text):
+    """A world whose policy asks by drift alone."""
+    return make_world({retraining_text: f"  retraining: {PLAIN}\n"})
+
+
+@pytest.fixture
+def watching(make_world, retraining_text):
     """A world whose policy asks by performance and new rows."""
-    (line,) = [
-        line.strip() for line in flight_delays_text.splitlines() if line.startswith("  retraining:")
-    ]
-    return make_world({line: f"retraining: {WATCHING}"})
+    return make_world({retraining_text: f"  retraining: {WATCHING}\n"})
 
 
 def drifted(world, *weeks: str) -> None:

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 Render = Literal["alarms", "always", "never"]
-"""When the Evidently page is drawn: where a column is flagged, each time, or not at all."""
+"""When the Evidently page is drawn: where a verdict is not green or the triage names a cause, each
+time, or not at all."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def compare_with_reference(
     # Before the picture: what was found has to outlive a fault in drawing it.
     write_drift(ledger, model.name, key, champion.version, report, cause, now)
     measured = MeasuredDrift(report, champion.version, cause, other.left_out)
-    if not report.columns or render == "never" or not (report.alarm or render == "always"):
+    if not (report.columns and _is_drawn(report, cause, render)):
         return measured
     name = f"{model.name}/drift-{key}-{champion.version}"
     beside = [
@@ -90,6 +91,12 @@ def compare_with_reference(
         for side, table in (("reference", reference), ("current", current))
     ]
     return _draw(measured, name, beside[0], beside[1], reports)
+
+
+def _is_drawn(report: DriftReport, cause: Triage, render: Render) -> bool:
+    """A page takes many seconds; a column or two that moved with the season are worth none."""
+    green = report.verdict.passed and report.intact.passed and cause.cause == "nothing"
+    return render == "always" or (render == "alarms" and not green)
 
 
 def read_entry(
