@@ -19,12 +19,11 @@ from mlops_assets.adapters.journal import (
     read_cut_off,
     read_rollout,
     read_rollout_history,
-    read_routing,
 )
 from mlops_assets.commands.home import prepare_home
 from mlops_assets.commands.location import JobFailedError, Location
 from mlops_assets.commands.ports import free_port
-from mlops_assets.commands.replay import replay
+from mlops_assets.commands.replay import await_routing, replay
 from mlops_assets.commands.story import Story, describe_version
 from mlops_assets.lifecycle.errors import MlopsAssetsError
 
@@ -164,7 +163,7 @@ class Demo:
             due, _ = self.location.ask_sensor("advance_rollout", self.resources)
             if due:
                 self.location.run_job("release", partition=due.partition_key)
-                self._await_routing()
+                await_routing(self.resources, MODEL)
             state = self._rollout()
             if not state["active"]:
                 self._note_rollout(state["version"], requests_sent)
@@ -212,22 +211,6 @@ class Demo:
         if state is None:
             raise DemoError("no rollout has begun")
         return {"version": state.version, "active": state.active, "phase": state.phase}
-
-    def _await_routing(self) -> None:
-        """Wait until the endpoint has taken up the routing the ledger asks for."""
-        import httpx
-
-        wanted = {
-            t.version: t.weight for t in read_routing(self.resources["ledger"], MODEL).targets
-        }
-        url = self.resources["serving"].ensure_running().url
-        for _ in range(200):
-            answer = httpx.get(f"{url}/v2/models/{MODEL}/routing", timeout=10)
-            targets = answer.json().get("targets", []) if answer.status_code == 200 else []
-            if {t["version"]: t["weight"] for t in targets} == wanted:
-                return
-            time.sleep(0.05)
-        raise DemoError(f"the endpoint did not take up the routing {wanted}")
 
     def _note_rollout(self, version: str, requests: int) -> None:
         ledger, shown = self.resources["ledger"], ("phase", "weight", "since", "reason")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlops_assets.adapters.journal import read_routing
+from mlops_assets.lifecycle.errors import EndpointError
 from mlops_assets.lifecycle.training import Feature
 
 if TYPE_CHECKING:
@@ -68,6 +71,22 @@ def replay(
         )
         failed = sum(status != 200 for status in answers)
     return Replayed(len(requests), failed)
+
+
+def await_routing(resources: Mapping[str, Any], model: str) -> None:
+    """Wait until the endpoint has taken up what the ledger says. Raises ``EndpointError``."""
+    import httpx
+
+    targets = read_routing(resources["ledger"], model).targets
+    wanted = {target.version: target.weight for target in targets}
+    url = resources["serving"].ensure_running().url
+    for _ in range(400):
+        answer = httpx.get(f"{url}/v2/models/{model}/routing", timeout=10)
+        said = answer.json().get("targets", []) if answer.status_code == 200 else []
+        if {target["version"]: target["weight"] for target in said} == wanted:
+            return
+        time.sleep(0.05)
+    raise EndpointError(f"{url}: the endpoint did not take up the routing {wanted}")
 
 
 def _datatype(feature: Feature) -> str:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Status = Literal["all is well", "worth a look", "somebody has to act"]
 
+_SPARKS = "▁▂▃▄▅▆▇█"
+
 SHOWN = 3
 """How many partitions a sentence speaks of."""
 
@@ -71,6 +73,17 @@ def summarise(
         ("Is it trained again?", decision),
     )
     return Overview(status, reason, answers)
+
+
+def draw_sparks(values: Sequence[float | None]) -> str:
+    """A letter per value, the higher the larger; a space where there is none."""
+    known = [value for value in values if value is not None]
+    lowest, width = (min(known), max(known) - min(known)) if known else (0.0, 0.0)
+    top = len(_SPARKS) - 1
+    return "".join(
+        " " if value is None else _SPARKS[round(top * (value - lowest) / width) if width else 0]
+        for value in values
+    )
 
 
 def _judge(

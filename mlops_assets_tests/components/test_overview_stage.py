@@ -91,9 +91,24 @@ def test_the_asset_shows_status_summary_picture_and_the_newest_partitions_first(
     metadata = shown(world)
     assert list(metadata) == ["status", "summary", "over_time", "newest_partitions"]
     assert metadata["status"] == "all is well: nothing stands out in 2013-05-13"
+    summary = metadata["summary"].value
+    assert "- **What serves?** v1, trained as of 2013-03-04" in summary
+    assert "`drift ··`" in summary
     rows = metadata["newest_partitions"].value.splitlines()[2:]
     assert [row.split("|")[1].strip() for row in rows] == ["2013-05-13", "2013-05-06"]
     assert metadata["over_time"].value.startswith("![plot](data:image/png;base64,")
+
+
+def test_whatever_there_is_to_say_the_summary_is_shown_without_a_click(world):
+    world.crown("v1", "a" * 64)
+    for week in world.model.calendar.keys:
+        monitor(world, week, "v1", 0.18, "covariate_drift")
+    body = world.rows("drift", "2013-12-30")[-1]
+    record(
+        world, "drift", "2013-12-30", body | {"triage": {"cause": "nothing", "reason": "x" * 999}}
+    )
+    record(world, "retraining", "2013-12-30", {"action": "skip", "reason": "y" * 999})
+    assert len(shown(world)["summary"].value) < 1000
 
 
 def test_without_a_partition_there_is_no_picture(world):

@@ -180,6 +180,8 @@ def test_a_person_sees_in_a_browser_how_the_model_is_doing(stack: Stack, wait: A
         shown = page.inner_text("body")
         assert re.search(r"(all is well|worth a look|somebody has to act): ", shown), shown
         assert "v1, trained as of 2013-03-04" in shown
+        assert re.search(r"Brier [▁▂▃▄▅▆▇█]", shown), shown
+        page.get_by_text("[Show Markdown]").first.click()
         picture = page.get_by_alt_text("plot").first
         picture.wait_for(timeout=30_000)
         assert picture.evaluate("seen => seen.naturalWidth") > 300

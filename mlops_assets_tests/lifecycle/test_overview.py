@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from mlops_assets.lifecycle.overview import MonitoredPartition, summarise
+from mlops_assets.lifecycle.overview import MonitoredPartition, draw_sparks, summarise
 from mlops_assets.lifecycle.rollout.state import Champion, RolloutState
 
 CHAMPION = Champion("v2", "b" * 64, "2013-05-06", "promoted")
@@ -95,3 +95,17 @@ def test_without_anything_every_question_still_has_an_answer():
     assert answers["What serves?"] == "nothing"
     assert answers["Is it as good as tested?"] == "no label yet"
     assert answers["Is the data as in training?"] == "not compared yet"
+
+
+@pytest.mark.parametrize(
+    ("values", "sparks"),
+    [
+        ([0.1, 0.2, 0.3], "▁▅█"),
+        ([0.3, None, 0.1], "█ ▁"),
+        ([0.2, 0.2], "▁▁"),
+        ([None, None], "  "),
+        ([], ""),
+    ],
+)
+def test_sparks_rise_with_the_values_and_leave_a_gap_where_there_is_none(values, sparks):
+    assert draw_sparks(values) == sparks

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.adapters.journal import read_routing
-from mlops_assets.commands.replay import replay
-from mlops_assets.lifecycle.errors import EndpointError
+from mlops_assets.commands.replay import await_routing, replay
 
 if TYPE_CHECKING:
     import polars as pl
@@ -50,19 +47,7 @@ class Traffic:
 
     def await_routing(self) -> None:
         """Wait until the endpoint has taken up what the ledger says. Raises ``EndpointError``."""
-        import httpx
-
-        name = self.model.name
-        targets = read_routing(self.resources["ledger"], name).targets
-        wanted = {target.version: target.weight for target in targets}
-        url = self.resources["serving"].ensure_running().url
-        for _ in range(400):
-            answer = httpx.get(f"{url}/v2/models/{name}/routing", timeout=10)
-            said = answer.json().get("targets", []) if answer.status_code == 200 else []
-            if {target["version"]: target["weight"] for target in said} == wanted:
-                return
-            time.sleep(0.05)
-        raise EndpointError(f"replay-year: the endpoint did not take up the routing {wanted}")
+        await_routing(self.resources, self.model.name)
 
     def _send(self, rows: pl.DataFrame, rows_per_request: int) -> int:
         if rows.is_empty():

@@ -1,5 +1,7 @@
 """The asset a person opens first: how a model is doing."""
 
+from collections.abc import Sequence
+
 import dagster as dg
 
 from mlops_assets.adapters.ports import Ledger
@@ -7,9 +9,18 @@ from mlops_assets.components.assets.wiring import asset_arguments, key_of
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.metadata import Metadata, image, markdown_table
 from mlops_assets.components.stages.overview import Overlooked, look_over
+from mlops_assets.lifecycle.overview import MonitoredPartition, Overview, draw_sparks
 
 WEEKS = 12
 """How many partitions the table shows; the picture shows all."""
+
+SPARKS = 26
+"""How many partitions the lines of sparks show."""
+
+LETTERS = 165
+"""Of an answer at most: Dagster hides a text of 1,000 letters behind a click."""
+
+_MARKS = {"passed": "·", "failed": "x", "inconclusive": "?", None: " "}
 
 
 def build_overview(model: ModelDefinition) -> dg.AssetsDefinition:
@@ -30,29 +41,43 @@ def build_overview(model: ModelDefinition) -> dg.AssetsDefinition:
 
 
 def describe(seen: Overlooked) -> Metadata:
-    """The status first, then the questions, the picture, and the newest partitions."""
+    """The status, the questions with the last half year as sparks, the picture, a table."""
     from mlops_assets.adapters.overview_plots import draw_overview
 
-    overview = seen.overview
-    answers = [{"": question, " ": answer} for question, answer in overview.answers]
+    overview, newest = seen.overview, seen.partitions[-WEEKS:]
     picture = {"over_time": image(draw_overview(seen.partitions))} if seen.partitions else {}
-    newest = [
-        {
-            "partition": p.partition,
-            "answered by": p.version,
-            "labels": f"{p.labelled} of {p.predictions} ({p.maturity})",
-            "positive rate": "" if p.positive_rate is None else p.positive_rate,
-            "Brier estimated": "" if p.estimated is None else p.estimated,
-            "Brier measured": "" if p.realised is None else p.realised,
-            "drift": p.drift or "",
-            "cause": p.cause.replace("_", " "),
-            "retraining asked as of": p.retrain_as_of or "",
-        }
-        for p in reversed(seen.partitions[-WEEKS:])
-    ]
     return {
         "status": f"{overview.status}: {overview.reason}",
-        "summary": markdown_table(answers),
+        "summary": dg.MetadataValue.md(_summarise(overview, seen.partitions)),
         **picture,
-        "newest_partitions": markdown_table(newest),
+        "newest_partitions": markdown_table([_row(p) for p in reversed(newest)]),
     }
+
+
+def _summarise(overview: Overview, partitions: Sequence[MonitoredPartition]) -> str:
+    """One line per question, so short that Dagster shows it without a click."""
+    lines = [f"- **{question}** {_cut(answer)}" for question, answer in overview.answers]
+    shown = partitions[-SPARKS:]
+    if shown:
+        scores = draw_sparks([p.realised for p in shown])
+        drift = "".join(_MARKS[p.drift] for p in shown)
+        lines += ["", f"`Brier {scores}`", "", f"`drift {drift}` (x drifted, ? cannot be told)"]
+    return "\n".join(lines)
+
+
+def _row(p: MonitoredPartition) -> Metadata:
+    known = f"{p.realised:.3f}" if p.realised is not None else "none yet"
+    promised = f", {p.estimated:.3f} estimated" if p.estimated is not None else ""
+    cause = p.cause.replace("_", " ") if p.cause != "nothing" else _MARKS[p.drift].strip("·")
+    return {
+        "partition": p.partition,
+        "by": p.version,
+        "labels": f"{p.labelled} of {p.predictions}, {p.maturity}",
+        "Brier score": f"{known}{promised}",
+        "drift": cause,
+        "retrain as of": p.retrain_as_of or "",
+    }
+
+
+def _cut(answer: str) -> str:
+    return answer if len(answer) <= LETTERS else answer[: LETTERS - 1].rstrip() + "…"
