@@ -143,7 +143,7 @@ class TestSkew:
     def test_the_policy_of_defs_yaml_says_how_much_may_differ(
         self, make_world, write, tables, telemetry
     ):
-        world = make_world({"  retraining: {mode": "  skew: {share: 0.05}\n  retraining: {mode"})
+        world = make_world({"skew: {share: 0.001}": "skew: {share: 0.05}"})
         tables.write("flight_delays/features", {WEEK: offline()})
         write(*(answered(n, row, **({"temp": 1.0} if n == 7 else {})) for n, row in each_row()))
         collect_predictions(world.model, [WEEK], telemetry, tables)
