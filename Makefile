@@ -85,7 +85,7 @@ conformance: $(PEERS_READY)  ## the protocol's checks on ours and on the KServe 
 
 .PHONY: faults
 faults: $(READY)  ## kill, starve and mislead the processes for some minutes; what was expected, what was seen
-	@MLOPS_ASSETS_FAULTS=long $(BIN)/pytest mlops_assets_tests/faults $(ARGS)
+	@MLOPS_ASSETS_FAULTS=long $(BIN)/pytest mlops_assets_tests/faults mlops_assets_tests/commands $(ARGS)
 
 .PHONY: simulate
 simulate: $(READY)  ## how often rollouts and drift are judged wrongly, beside others; PARTS="rollouts drift"

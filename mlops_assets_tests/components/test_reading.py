@@ -435,7 +435,7 @@ OUT_OF_BOUNDS = [
         "violated: 4",
         "violated:",
         "retraining.violated",
-        "violated must lie between 1 and windows, got 4 of 2",
+        "violated must lie between 1 and windows, got 4 of 3",
     ),
     case(
         "{low: 12, high: 48",
@@ -522,7 +522,7 @@ OUT_OF_BOUNDS = [
         ]
     ),
     case(
-        "drift_share: 0.04",
+        "drift_share: 0.2",
         "drift_share: 0",
         "drift_share:",
         "monitoring.drift_share",
@@ -673,7 +673,7 @@ def test_given_a_wrong_metric_then_it_is_named_and_no_key_that_the_message_menti
 
 
 def test_given_the_key_at_fault_is_not_written_then_the_one_that_is_is_named(change, lines_said):
-    text = change({"    windows: 2\n    violated: 2\n": "    windows: 1\n"})
+    text = change({"    windows: 3\n    violated: 2\n": "    windows: 1\n"})
     (said,) = lines_said(text)
     assert ": retraining.windows: violated must lie between 1 and windows, got 2 of 1" in said
 

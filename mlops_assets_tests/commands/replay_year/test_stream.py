@@ -12,6 +12,9 @@ from mlops_assets.commands.replay_year.stream import Stream
 from mlops_assets.commands.replay_year.weeks import Course
 from mlops_assets.commands.replay_year.yardstick import measure_weekly
 from mlops_assets_tests.commands.replay_year.conftest import MONTHS
+from mlops_assets_tests.long_form import takes_minutes
+
+pytestmark = takes_minutes
 
 
 def live(place, model, policy):

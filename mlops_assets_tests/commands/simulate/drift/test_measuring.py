@@ -16,6 +16,7 @@ from mlops_assets.commands.simulate.drift.pool import run_jobs
 from mlops_assets.commands.simulate.drift.report import tell
 from mlops_assets.commands.simulate.drift.shifts import SHIFTS
 from mlops_assets_tests.commands.simulate.drift.test_streams import model_of
+from mlops_assets_tests.long_form import takes_minutes
 
 EFFORT = Effort(windows=4, seasons=2, shifted=2, years=1, evidently=1, evidently_shifted=1)
 
@@ -74,6 +75,7 @@ def test_the_budget_is_the_one_that_the_model_states(measured):
     assert {each["budget"] for each in others} == {None}
 
 
+@takes_minutes
 def test_the_same_seed_gives_the_same_in_one_process_and_in_two(world, measured):
     assert measure_drift_rates(EFFORT, 7, world, workers=2) == measured
 
@@ -106,6 +108,7 @@ def test_everything_that_is_kept_is_told(measured):
     assert "Evidently's preset 1" in said
 
 
+@takes_minutes
 def test_the_command_keeps_and_tells_the_drift_part_alone(tmp_path, monkeypatch, world):
     """The year of flights takes too long here: a smaller world is drawn from."""
     monkeypatch.setattr(measuring, "build_world", lambda: world)
