@@ -48,6 +48,11 @@ def write_once(
     return written
 
 
+def read_latest(ledger: Ledger, kind: str, model: str) -> dict[str, Mapping[str, Any]]:
+    """The body of the latest row of each subject of a kind."""
+    return {row.subject: row.body for row in ledger.history(kind, model)}
+
+
 def sequence_of(ledger: Ledger, kind: str, model: str, subject: str) -> int:
     """The sequence of a subject's latest row, 0 before the first."""
     row = ledger.latest(kind, model, subject)

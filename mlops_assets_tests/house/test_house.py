@@ -218,6 +218,12 @@ def test_no_path_of_one_machine_and_no_host_of_a_registry_is_written(name):
     assert paths + hosts == []
 
 
+@pytest.mark.parametrize("page", sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]))
+def test_no_page_names_the_host_of_a_registry(page):
+    hosts = r"(?i)\b(?:pypi|conda|docker|ghcr|quay|gcr|ecr|npmjs)\.(?:org|io|com|dev)\b"
+    assert re.findall(hosts, page.read_text()) == []
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_only_the_command_line_prints(name):
     assert not print_calls(name) or name == "cli.py" or name.startswith("commands/")

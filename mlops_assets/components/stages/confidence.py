@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_assets.adapters.journal import write_once
 from mlops_assets.adapters.ports import Clock, Ledger, ModelFiles, TableStore
 from mlops_assets.components.definition import ModelDefinition
-from mlops_assets.components.stages.training_sets import days_of, read_training_set
+from mlops_assets.components.stages.training_sets import days_of, find_training_set
 from mlops_assets.lifecycle.confidence import ConfidenceMap, fit_confidence
 from mlops_assets.lifecycle.errors import ArtifactError, FeatureError, TrainingError
 from mlops_assets.lifecycle.splits import TrainingSet, split_rows
@@ -40,8 +40,7 @@ def load_confidence(
     if kept and kept.body["training_set"] == training_set:
         return read_confidence(kept.body), ""
     try:
-        planned = _find_training_set(model, registered.body, ledger)
-        found = _fit(model, digest, planned, tables, files)
+        found = _fit(model, digest, _require_planned(model, registered.body, ledger), tables, files)
     except (TrainingError, ArtifactError, FeatureError) as error:
         return None, f"no estimate: {error}"
     body = {"training_set": training_set, **asdict(found)}
@@ -55,15 +54,14 @@ def read_confidence(body: Mapping[str, Any]) -> ConfidenceMap:
     return ConfidenceMap(body["intercept"], body["slope"], body["rows"], moves)
 
 
-def _find_training_set(
+def _require_planned(
     model: ModelDefinition, registered: Mapping[str, Any], ledger: Ledger
 ) -> TrainingSet:
-    """The training set the version was made from; the one as of that partition may be newer."""
-    as_of, digest = registered["train_as_of"], registered["training_set"]
-    for row in reversed(ledger.history("training_set", model.name, as_of)):
-        if row.body["digest"] == digest:
-            return read_training_set(row.body)
-    raise TrainingError(f"the training set {digest[:12]} as of {as_of} is not in the ledger")
+    planned = find_training_set(model, registered, ledger)
+    if planned is None:
+        as_of, digest = registered["train_as_of"], registered["training_set"]
+        raise TrainingError(f"the training set {digest[:12]} as of {as_of} is not in the ledger")
+    return planned
 
 
 def _fit(

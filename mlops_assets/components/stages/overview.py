@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlops_assets.adapters.journal import read_champion, read_rollout
+from mlops_assets.adapters.journal import read_champion, read_latest, read_rollout
 from mlops_assets.adapters.ports import Ledger
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.lifecycle.overview import MonitoredPartition, Overview, summarise
@@ -35,11 +35,11 @@ def look_over(model: ModelDefinition, ledger: Ledger) -> Overlooked:
 
 def read_partitions(model: ModelDefinition, ledger: Ledger) -> list[MonitoredPartition]:
     """What was last recorded about each monitored partition, oldest first."""
-    drift = _latest(model, ledger, "drift")
-    performance = _latest(model, ledger, "performance")
+    drift = read_latest(ledger, "drift", model.name)
+    performance = read_latest(ledger, "performance", model.name)
     asked = {
         key: body["as_of"]
-        for key, body in _latest(model, ledger, "retraining").items()
+        for key, body in read_latest(ledger, "retraining", model.name).items()
         if body["action"] == "retrain"
     }
     monitored: list[MonitoredPartition] = []
@@ -77,7 +77,3 @@ def _combine(
         retrain_as_of=retrain_as_of,
         first=first,
     )
-
-
-def _latest(model: ModelDefinition, ledger: Ledger, kind: str) -> dict[str, Mapping[str, Any]]:
-    return {row.subject: row.body for row in ledger.history(kind, model.name)}

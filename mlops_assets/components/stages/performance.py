@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.adapters.journal import write_once
+from mlops_assets.adapters.journal import read_latest, write_once
 from mlops_assets.adapters.ports import Clock, Ledger, ModelFiles, TableStore
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.stages.confidence import load_confidence
@@ -82,7 +82,7 @@ def record_performance(
 
 def read_performance(ledger: Ledger, model: str) -> dict[str, dict[str, PerformanceReport]]:
     """The latest reports of each partition by entry (``v3``, ``v3 (shadow)``), oldest first."""
-    latest = {row.subject: row.body for row in ledger.history("performance", model)}
+    latest = read_latest(ledger, "performance", model)
     return {key: _read_reports(latest[key]) for key in sorted(latest)}
 
 

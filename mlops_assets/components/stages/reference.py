@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mlops_assets.adapters.ports import Ledger, ModelFiles, TableStore
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.stages.predictions import SHADOW
-from mlops_assets.components.stages.training_sets import read_training_set
+from mlops_assets.components.stages.training_sets import find_training_set
 from mlops_assets.lifecycle.drift.columns import OtherColumn
 from mlops_assets.lifecycle.errors import ArtifactError, FeatureError, RefusedError
 from mlops_assets.lifecycle.performance import PREDICTION
@@ -119,19 +119,14 @@ def _read_tested(
     """The feature rows of the partitions a champion was tested on, labelled or not: callers ask
     about all of them."""
     registered = ledger.latest("version", model.name, champion.version)
-    digest = registered.body["training_set"] if registered else None
-    recorded = [
-        read_training_set(row.body)
-        for row in ledger.history("training_set", model.name, champion.train_as_of)
-        if row.body["digest"] == digest
-    ]
-    if not recorded:
+    planned = find_training_set(model, registered.body, ledger) if registered else None
+    if planned is None:
         raise RefusedError(f"predictions: what {champion.version} was tested on is not recorded")
-    rows = tables.read(model.table("features"), recorded[-1].test)
+    rows = tables.read(model.table("features"), planned.test)
     if rows.is_empty():
         raise RefusedError(
             f"predictions: the rows {champion.version} was tested on "
-            f"({', '.join(recorded[-1].test)}) are not there"
+            f"({', '.join(planned.test)}) are not there"
         )
     return with_day(model, rows, model.spec.entities.time)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from mlops_assets.adapters.journal import read_champion, write_once
+from mlops_assets.adapters.journal import read_champion, read_latest, write_once
 from mlops_assets.adapters.ports import Clock, Ledger
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.stages.performance import AS_SHADOW
@@ -113,7 +113,7 @@ def describe_windows(model: ModelDefinition, ledger: Ledger) -> list[Mapping[str
 def read_history(model: ModelDefinition, ledger: Ledger) -> RetrainingHistory:
     """Everything a decision rests on."""
     champion = read_champion(ledger, model.name)
-    performance = _latest(model, "performance", ledger)
+    performance = read_latest(ledger, "performance", model.name)
     windows = list(_read_windows(model, champion, performance, ledger))
     versions = {window.partition: window.version for window in windows}
     asked = [*_read_asks(model, versions, ledger), *_read_requests(model, ledger)]
@@ -136,7 +136,7 @@ def _read_windows(
     ledger: Ledger,
 ) -> Iterator[MonitoredWindow]:
     tested = ledger.latest("evaluation", model.name, champion.digest) if champion else None
-    for key, body in _latest(model, "drift", ledger).items():
+    for key, body in read_latest(ledger, "drift", model.name).items():
         version = body["version"]
         # Only the champion's own windows count, so no other version's test is looked up.
         own = champion is not None and version == champion.version
@@ -189,10 +189,6 @@ def _with_fate(model: ModelDefinition, ask: Ask, champion: Champion | None, ledg
     if champion is None or ask.version != champion.version:
         return ask
     return replace(ask, fate=find_fate(model, ask.as_of, ledger).said)
-
-
-def _latest(model: ModelDefinition, kind: str, ledger: Ledger) -> dict[str, Mapping[str, Any]]:
-    return {row.subject: row.body for row in ledger.history(kind, model.name)}
 
 
 def _require_as_of(model: ModelDefinition, as_of: str | None, newest: str | None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.adapters.journal import read_champion, write_once
+from mlops_assets.adapters.journal import read_champion, read_latest, write_once
 from mlops_assets.adapters.ports import Clock, Ledger, ModelFiles, TableStore
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.stages.predictions import SHADOW, read_predictions
@@ -132,7 +132,7 @@ def _find_champions(
 
 def _find_answered(model: ModelDefinition, after: Champion, ledger: Ledger) -> dict[str, str]:
     """The partitions that a version answered, oldest first, and how far their labels are."""
-    latest = {row.subject: row.body for row in ledger.history("performance", model.name)}
+    latest = read_latest(ledger, "performance", model.name)
     return {
         key: latest[key][after.version].get("maturity", "")
         for key in sorted(latest)

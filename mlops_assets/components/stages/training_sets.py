@@ -85,6 +85,17 @@ def read_recorded(model: ModelDefinition, as_of: str, ledger: Ledger) -> Trainin
     return read_training_set(row.body)
 
 
+def find_training_set(
+    model: ModelDefinition, version: Mapping[str, Any], ledger: Ledger
+) -> TrainingSet | None:
+    """What a registered version was made from, None when it is not recorded; the training set as
+    of that partition may be a newer one by now. ``version`` is the body of its row."""
+    for row in reversed(ledger.history("training_set", model.name, version["train_as_of"])):
+        if row.body["digest"] == version["training_set"]:
+            return read_training_set(row.body)
+    return None
+
+
 def read_training_set(body: Mapping[str, Any]) -> TrainingSet:
     """A training set from its ledger row."""
     values: dict[str, Any] = {key: value for key, value in body.items() if key != "digest"}
