@@ -52,9 +52,10 @@ def tick(model, instance, at: datetime):
 def ask(model, instance, at: datetime, files=None):
     schedule, *_ = build_schedules(model, build_jobs(model))
     resources = {"files": files or Empty(model), "tables": InMemoryTables()}
-    return schedule(
-        dg.build_schedule_context(instance, resources=resources, scheduled_execution_time=at)
-    )
+    with dg.build_schedule_context(
+        instance, resources=resources, scheduled_execution_time=at
+    ) as context:
+        return schedule(context)
 
 
 def deliver(instance, *partitions: str, name: str = "features", rows: str | None = None) -> None:

@@ -61,10 +61,11 @@ class Station:
         """What the schedule asks for once a month has ended."""
         schedule, *_ = build_schedules(self.world.model, build_jobs(self.world.model))
         resources = {name: self.world.resources[name] for name in ("files", "tables")}
-        context = dg.build_schedule_context(
+        # Not closed, its instance would be the current one for whatever loads definitions next.
+        with dg.build_schedule_context(
             self.world.instance, resources=resources, scheduled_execution_time=after(month)
-        )
-        answer = schedule(context)
+        ) as context:
+            answer = schedule(context)
         return [] if isinstance(answer, dg.SkipReason) else answer
 
     def run(self, month: str) -> list[dg.ExecuteInProcessResult]:
