@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.adapters.drift_journal import SHAPE
-from mlops_assets.adapters.matplotlib_canvas import BLUE, GREY, RED, to_png
+from mlops_assets.adapters.matplotlib_canvas import BLUE, GREY, RED, new_figure, to_png
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,12 +32,12 @@ def draw_drift_history(windows: Sequence[PastWindow]) -> bytes:
 
     The columns that weighed most in the newest window are on top; of many those ever flagged stay.
     """
-    from matplotlib.figure import Figure
-
     names = _choose(windows)
     width = 3.4 + 0.29 * max(len(windows), _WIDE)
-    figure = Figure(figsize=(width, 1.9 + 0.2 * max(len(names), 3)), layout="constrained")
-    above, below = figure.subplots(2, 1, height_ratios=(3, max(len(names), 3)), sharex=True)
+    lines = max(len(names), 3)
+    figure, (above, below) = new_figure(
+        width, 1.9 + 0.2 * lines, 2, 1, height_ratios=(3, lines), sharex=True
+    )
     _draw_conclusions(above, windows)
     _draw_columns(below, windows, names)
     _mark_versions(above, below, windows)

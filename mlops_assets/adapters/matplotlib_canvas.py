@@ -11,13 +11,18 @@ if TYPE_CHECKING:
 BLUE, RED, GREY = "#3355aa", "#c0392b", "#9aa3ad"
 
 
-def new_figure(width: float, height: float) -> tuple[Any, Any]:
-    """A figure and its axes, in inches, of its own: parallel steps share no state of pyplot's."""
+def new_figure(width: float, height: float, *grid: int, **shape: Any) -> tuple[Any, Any]:
+    """A figure and its axes, in inches, of its own: parallel steps share no state of pyplot's.
+
+    ``grid`` and ``shape``: several axes, as ``Figure.subplots`` takes them.
+    """
+    import numpy as np
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
+    axes = figure.subplots(*grid, **shape)
+    for each in np.ravel(axes):
+        each.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 

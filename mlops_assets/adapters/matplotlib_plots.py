@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.adapters.matplotlib_canvas import BLUE, GREY, RED, draw_bars, to_png
+from mlops_assets.adapters.matplotlib_canvas import BLUE, GREY, RED, draw_bars, new_figure, to_png
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,8 +34,6 @@ def draw_shifts(columns: Sequence[ColumnDrift]) -> bytes | None:
 
     The heaviest few, predictions and labels last; None when there is none to draw.
     """
-    from matplotlib.figure import Figure
-
     flagged = [column for column in columns if column.flagged]
     drawn = [(c, before, now) for c in flagged for before, now in _known(c)]
     drawn = sorted(drawn, key=lambda each: -each[0].weight)[:_CURVES]
@@ -43,11 +41,11 @@ def draw_shifts(columns: Sequence[ColumnDrift]) -> bytes | None:
         return None
     down = -(-len(drawn) // _ACROSS)
     across = min(len(drawn), _ACROSS)
-    figure = Figure(figsize=(1.2 + 3.0 * max(across, 2), 0.6 + 2.3 * down), layout="constrained")
-    grid = figure.subplots(down, across, squeeze=False).flatten()
-    for axes, (column, before, now) in zip(grid, drawn, strict=False):
+    width, height = 1.2 + 3.0 * max(across, 2), 0.6 + 2.3 * down
+    figure, grid = new_figure(width, height, down, across, squeeze=False)
+    for axes, (column, before, now) in zip(grid.flat, drawn, strict=False):
         _draw_quantiles(axes, column, before, now)
-    for axes in grid[len(drawn) :]:
+    for axes in grid.flat[len(drawn) :]:
         axes.set_axis_off()
     figure.suptitle("Quantiles from 5 % to 95 %: reference (grey), this window (red)", fontsize=9)
     return to_png(figure)
@@ -65,7 +63,6 @@ def _known(column: ColumnDrift) -> list[tuple[ColumnSummary, ColumnSummary]]:
 def _draw_quantiles(
     axes: Any, column: ColumnDrift, before: ColumnSummary, now: ColumnSummary
 ) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
     axes.plot(_LEVELS, before.quantiles, color=GREY, linewidth=2.5)
     axes.plot(_LEVELS, now.quantiles, color=RED, linewidth=1.6)
     axes.tick_params(labelsize=7)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.adapters.matplotlib_canvas import BLUE, GREY, RED, to_png
+from mlops_assets.adapters.matplotlib_canvas import BLUE, GREY, RED, new_figure, to_png
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,12 +19,7 @@ def draw_overview(partitions: Sequence[MonitoredPartition]) -> bytes:
     """Above the Brier score, measured and estimated, and the rate of positives; below what
     happened: alarms, drift, data bugs, retrainings, new versions.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9.0, 4.6), layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    for axes in (above, below):
-        axes.spines[["top", "right"]].set_visible(False)
+    figure, (above, below) = new_figure(9.0, 4.6, 2, 1, sharex=True, height_ratios=(3, 2))
     draw_scores(above, partitions)
     draw_events(below, partitions)
     keys = [p.partition for p in partitions]

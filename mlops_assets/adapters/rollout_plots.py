@@ -22,14 +22,10 @@ def draw_rollout(
     From 1 on harm takes the version back (red) and proof lets it go on; below 0 the data speak
     for the opposite.
     """
-    from matplotlib.figure import Figure
-
     bars = [(name, value, RED if value >= 1 else GREY) for name, value in harm.items()]
     bars += [(f"{name} (proof)", value, BLUE) for name, value in proof.items()]
-    figure = Figure(figsize=(8.6, 1.9 + 0.24 * max(len(bars), 3)), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(2, 3))
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
+    height = 1.9 + 0.24 * max(len(bars), 3)
+    figure, (left, right) = new_figure(8.6, height, 1, 2, width_ratios=(2, 3))
     left.step(range(len(weights)), weights, where="post", marker="o", color=BLUE)
     left.set(xlabel="step", ylabel="share of requests, %", ylim=(-3, 105), title="Rollout")
     right.barh(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlops_assets.adapters.matplotlib_canvas import BLUE, GREY, RED, to_png
+from mlops_assets.adapters.matplotlib_canvas import BLUE, GREY, RED, new_figure, to_png
 
 GREEN, ORANGE = "#2e8b57", "#d98c00"
 
@@ -34,12 +34,11 @@ def draw_year(
     yardstick: Sequence[float],
 ) -> bytes:
     """A panel for the rate of the event, one per policy beside the yardstick, as PNG."""
-    from matplotlib.figure import Figure
-
-    height = 1.6 + 2.1 * len(timelines)
-    figure = Figure(figsize=(11.0, height), layout="constrained")
-    ratios = [1.0, *[1.6] * len(timelines)]
-    axes = figure.subplots(len(ratios), 1, sharex=True, height_ratios=ratios, squeeze=False)[:, 0]
+    height, ratios = 1.6 + 2.1 * len(timelines), [1.0, *[1.6] * len(timelines)]
+    figure, grid = new_figure(
+        11.0, height, len(ratios), 1, sharex=True, height_ratios=ratios, squeeze=False
+    )
+    axes = grid[:, 0]
     places = range(len(partitions))
     axes[0].bar(places, rate, color=GREY)
     axes[0].set(ylabel="late rate", title="late rate")
@@ -50,7 +49,6 @@ def draw_year(
     every = max(len(partitions) // 11, 1)
     axes[-1].set_xticks(places[::every], partitions[::every], fontsize=7)
     for panel in axes:
-        panel.spines[["top", "right"]].set_visible(False)
         panel.title.set_fontsize(9)
         panel.tick_params(axis="y", labelsize=7)
     handles, labels = axes[-1].get_legend_handles_labels()
