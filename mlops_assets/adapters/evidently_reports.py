@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,7 +71,8 @@ def _build_page(
     if not drawn:
         return _NOTHING.format(name=html.escape(name))
     current, reference = (_sample(table, drawn) for table in (current, reference))
-    page: str = _draw(current, reference, drawn).get_html_str(as_iframe=False)
+    kinds = {column.column: column.kind for column in drawn}
+    page: str = run_preset(reference, current, kinds).get_html_str(as_iframe=False)
     return page.replace(_BODY, _BODY + _describe(name, report), 1)
 
 
@@ -110,19 +111,19 @@ def _sample(table: pl.DataFrame, columns: Sequence[ColumnDrift]) -> pl.DataFrame
     return table.select(cells).sample(min(_SAMPLE, table.height), seed=0)
 
 
-def _draw(current: pl.DataFrame, reference: pl.DataFrame, columns: Sequence[ColumnDrift]) -> Any:
+def run_preset(
+    reference: pl.DataFrame, current: pl.DataFrame, kinds: Mapping[str, str], *, tests: bool = False
+) -> Any:
+    """Evidently's ``DataDriftPreset`` with its defaults, on the columns that ``kinds`` names."""
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
 
-    kinds = {
-        kind: [column.column for column in columns if column.kind == kind]
-        for kind in ("numeric", "categorical")
-    }
     definition = DataDefinition(
-        numerical_columns=kinds["numeric"], categorical_columns=kinds["categorical"]
+        numerical_columns=[name for name, kind in kinds.items() if kind == "numeric"],
+        categorical_columns=[name for name, kind in kinds.items() if kind == "categorical"],
     )
-    current_data, reference_data = (
-        Dataset.from_pandas(table.to_pandas(), data_definition=definition)
+    sides = [
+        Dataset.from_pandas(table.select(*kinds).to_pandas(), data_definition=definition)
         for table in (current, reference)
-    )
-    return Report([DataDriftPreset()]).run(current_data, reference_data)
+    ]
+    return Report([DataDriftPreset()], include_tests=tests).run(*sides)

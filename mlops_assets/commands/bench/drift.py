@@ -9,7 +9,7 @@ import sys
 import time
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import polars as pl
@@ -67,11 +67,7 @@ def compare_by_rule(folder: str) -> None:
     from mlops_assets.lifecycle.training import Feature
 
     reference, current = _sides(folder)
-    features = [
-        Feature(name, "numeric" if name.startswith("number") else "categorical")
-        for name in reference.columns
-        if name != "day"
-    ]
+    features = [Feature(name, kind) for name, kind in _kinds(reference).items()]
     begun = time.perf_counter()
     measure_drift(reference, current, features, DriftPolicy(), day="day")
     _tell(begun)
@@ -79,20 +75,14 @@ def compare_by_rule(folder: str) -> None:
 
 def compare_by_preset(folder: str) -> None:
     """Print seconds and peak memory of Evidently's ``DataDriftPreset`` as it is."""
-    from evidently import DataDefinition, Dataset, Report
-    from evidently.presets import DataDriftPreset
+    import evidently.presets  # noqa: F401 - imports are left out
 
-    reference, current = (side.drop("day") for side in _sides(folder))
-    definition = DataDefinition(
-        numerical_columns=[name for name in reference.columns if name.startswith("number")],
-        categorical_columns=[name for name in reference.columns if name.startswith("level")],
-    )
+    from mlops_assets.adapters.evidently_reports import run_preset
+
+    reference, current = _sides(folder)
+    kinds = _kinds(reference)
     begun = time.perf_counter()
-    sides = [
-        Dataset.from_pandas(side.to_pandas(), data_definition=definition)
-        for side in (current, reference)
-    ]
-    Report([DataDriftPreset()]).run(*sides)
+    run_preset(reference, current, kinds)
     _tell(begun)
 
 
@@ -111,6 +101,12 @@ def _sides(folder: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     rows = pl.read_parquet(Path(folder) / "rows.parquet")
     is_before = pl.col("day") < _BEGIN + timedelta(days=_REFERENCE_DAYS)
     return rows.filter(is_before), rows.filter(~is_before)
+
+
+def _kinds(rows: pl.DataFrame) -> dict[str, Literal["numeric", "categorical"]]:
+    """The kind of each column but the day."""
+    columns = rows.drop("day").columns
+    return {n: "numeric" if n.startswith("number") else "categorical" for n in columns}
 
 
 def _tell(begun: float) -> None:

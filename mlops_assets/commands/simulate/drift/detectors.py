@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import polars as pl
 
+from mlops_assets.adapters.evidently_reports import run_preset
 from mlops_assets.commands.simulate.drift.real_days import DAY
 from mlops_assets.commands.simulate.drift.windows import Drawn
 from mlops_assets.lifecycle.drift.measure import measure_drift
@@ -70,7 +71,8 @@ class EvidentlyPreset:
     def flag(self, drawn: Drawn, features: Sequence[Feature], /) -> Flagged:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
-            told = _run_preset(drawn, features)
+            kinds = {feature.name: feature.kind for feature in features}
+            told = run_preset(drawn.reference, drawn.current, kinds, tests=True).dict()
         drifts = [test for test in told["tests"] if test["id"] == "drift"]
         assert len(drifts) == len(features)
         return frozenset(
@@ -98,27 +100,6 @@ def _test(drawn: Drawn, feature: Feature) -> float:
     counts = both.pivot("side", index=feature.name, values="side", aggregate_function="len")
     table = counts.select("0", "1").fill_null(0).to_numpy()
     return float(chi2_contingency(table).pvalue) if len(table) > 1 else 1.0
-
-
-def _run_preset(drawn: Drawn, features: Sequence[Feature]) -> dict[str, Any]:
-    from evidently import DataDefinition, Dataset, Report
-    from evidently.presets import DataDriftPreset
-
-    names = {
-        kind: [feature.name for feature in features if feature.kind == kind]
-        for kind in ("numeric", "categorical")
-    }
-    definition = DataDefinition(
-        numerical_columns=names["numeric"], categorical_columns=names["categorical"]
-    )
-    columns = [feature.name for feature in features]
-    current, reference = (
-        Dataset.from_pandas(table.select(columns).to_pandas(), data_definition=definition)
-        for table in (drawn.current, drawn.reference)
-    )
-    report = Report([DataDriftPreset()], include_tests=True).run(current, reference)
-    told: dict[str, Any] = report.dict()
-    return told
 
 
 def _is_failed(test: dict[str, Any], column: str) -> bool:
