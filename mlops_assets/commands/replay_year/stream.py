@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_assets.adapters.in_memory.clock import FixedClock
 from mlops_assets.adapters.journal import read_champion, read_rollout
 from mlops_assets.commands.location import JobFailedError, Location
+from mlops_assets.commands.replay import await_routing
 from mlops_assets.commands.replay_year.gain import ReplayError
 from mlops_assets.commands.replay_year.reading import Answers, read_answers, read_estimate
 from mlops_assets.commands.replay_year.traffic import Traffic
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 
 AFTER = timedelta(hours=6)
 """From the end of a partition until it is monitored: its last labels have mostly come by then."""
+
+CHUNK = 200
+"""Single requests between two looks at a rollout."""
+
+BATCH = 50
+"""Rows of a request while no rollout is on."""
 
 MAX_STEPS = 20
 """Steps that a rollout may take without traffic in between."""
@@ -66,11 +73,11 @@ class Stream:
         self.clock.at = self.model.calendar.begin(week)
         self._step_while_due()
         while rows.height and self._rolling():
-            chunk, rows = self.traffic.cut(rows)
-            failed += self.traffic.send_singly(chunk)
+            chunk, rows = rows.head(CHUNK), rows.slice(CHUNK)
+            failed += self.traffic.send(chunk, 1)
             self._follow(chunk)
             self._step_while_due()
-        failed += self.traffic.send_in_batches(rows)
+        failed += self.traffic.send(rows, BATCH)
         self._follow(rows)
         return failed
 
@@ -87,7 +94,7 @@ class Stream:
             if due is None:
                 return
             self.location.run_job("release", partition=due.partition_key)
-            self.traffic.await_routing()
+            await_routing(self.resources, self.model.name)
         raise ReplayError(f"replay-year: a rollout took {MAX_STEPS} steps without any traffic")
 
     def _rolling(self) -> bool:

@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.commands.replay import await_routing, replay
+from mlops_assets.commands.replay import replay
 
 if TYPE_CHECKING:
     import polars as pl
 
     from mlops_assets.components.definition import ModelDefinition
-
-CHUNK = 200
-"""Single requests between two looks at a rollout."""
-
-BATCH = 50
-"""Rows of a request while no rollout is on."""
 
 CLIENTS = 2
 
@@ -33,23 +27,8 @@ class Traffic:
         rows: pl.DataFrame = self.resources["tables"].read(self.model.table("features"), [week])
         return rows.sort(entities.time, entities.key).gather_every(self.every)
 
-    def cut(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """The rows to send before the next look at a rollout, and what is left."""
-        return rows.head(CHUNK), rows.slice(CHUNK)
-
-    def send_singly(self, rows: pl.DataFrame) -> int:
-        """One request per row, as callers would; how many were not answered."""
-        return self._send(rows, 1)
-
-    def send_in_batches(self, rows: pl.DataFrame) -> int:
-        """``BATCH`` rows per request; how many requests were not answered."""
-        return self._send(rows, BATCH)
-
-    def await_routing(self) -> None:
-        """Wait until the endpoint has taken up what the ledger says. Raises ``EndpointError``."""
-        await_routing(self.resources, self.model.name)
-
-    def _send(self, rows: pl.DataFrame, rows_per_request: int) -> int:
+    def send(self, rows: pl.DataFrame, rows_per_request: int) -> int:
+        """Send them to the endpoint; how many requests were not answered."""
         if rows.is_empty():
             return 0
         entities = self.model.spec.entities

@@ -37,20 +37,11 @@ def run_simulate(
         kept["measured"] = measure_rollouts(runs, seed, scenarios)
         said.append(tell_rollouts(kept["measured"]))
     if "drift" in parts:
-        kept["drift"] = _measure_drift(runs, seed)
-        said.append(_tell_drift(kept["drift"]))
+        from mlops_assets.commands.simulate.drift.effort import Effort
+        from mlops_assets.commands.simulate.drift.measuring import measure_drift_rates
+        from mlops_assets.commands.simulate.drift.report import tell as tell_drift
+
+        kept["drift"] = measure_drift_rates(Effort.for_runs(runs), seed)
+        said.append(tell_drift(kept["drift"]))
     (build / "simulate.json").write_text(json.dumps(kept, indent=2) + "\n")
     return "\n\n".join(said)
-
-
-def _measure_drift(runs: int, seed: int) -> dict[str, Any]:
-    from mlops_assets.commands.simulate.drift.effort import Effort
-    from mlops_assets.commands.simulate.drift.measuring import measure_drift_rates
-
-    return measure_drift_rates(Effort.for_runs(runs), seed)
-
-
-def _tell_drift(measured: dict[str, Any]) -> str:
-    from mlops_assets.commands.simulate.drift.report import tell
-
-    return tell(measured)

@@ -10,7 +10,7 @@ import pytest
 from mlops_assets.adapters.in_memory import InMemoryLedger, InMemoryTables
 from mlops_assets.adapters.journal import write_once
 from mlops_assets.commands.replay_year.reading import read_answers, read_estimate
-from mlops_assets.commands.replay_year.traffic import BATCH, CHUNK, Traffic
+from mlops_assets.commands.replay_year.traffic import Traffic
 from mlops_assets_tests.examples.reading import read_example
 
 MONTH = "2015-01-01"
@@ -84,14 +84,11 @@ def test_where_nothing_was_estimated_there_is_no_estimate(body):
     assert read_estimate(ledger, MODEL.name, MONTH) is None
 
 
-def test_traffic_is_in_order_of_time_thinned_evenly_and_cut_without_a_loss():
+def test_traffic_is_in_order_of_time_and_thinned_evenly():
     made = InMemoryTables()
-    hours = [MORNING + timedelta(hours=hour) for hour in range(CHUNK + 2 * BATCH)]
+    hours = [MORNING + timedelta(hours=hour) for hour in range(300)]
     rows = pl.DataFrame({"morning": hours[::-1], "day": [f"{at:%dT%H}" for at in hours[::-1]]})
     made.write("seattle_rain/features", {MONTH: rows})
     every = Traffic(MODEL, {"tables": made}, 1).rows(MONTH)
     assert every["morning"].to_list() == hours
     assert Traffic(MODEL, {"tables": made}, 3).rows(MONTH)["morning"].to_list() == hours[::3]
-    chunk, rest = Traffic(MODEL, {"tables": made}, 1).cut(every)
-    assert (chunk.height, rest.height) == (CHUNK, 2 * BATCH)
-    assert pl.concat([chunk, rest]).equals(every)
