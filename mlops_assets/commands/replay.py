@@ -28,21 +28,14 @@ class Replayed:
 
 
 def build_request(
-    row: dict[str, Any], features: Sequence[Feature], key: str, time: str
-) -> dict[str, Any]:
-    """One row as an Open Inference Protocol v2 request; null stands for a missing value."""
-    sent = [(feature.name, _datatype(feature), row[feature.name]) for feature in features]
-    known = [(key, "BYTES", row[key]), (time, "BYTES", row[time].isoformat())]
-    return {"inputs": [_tensor(name, kind, [value]) for name, kind, value in (*known, *sent)]}
-
-
-def build_batch(
     rows: pl.DataFrame, features: Sequence[Feature], key: str, time: str
 ) -> dict[str, Any]:
-    """Several rows as one request; the endpoint assigns it to an arm by its first row."""
+    """Rows as one Open Inference Protocol v2 request; null stands for a missing value. The
+    endpoint assigns it to an arm by its first row."""
     moments = [moment.isoformat() for moment in rows[time].to_list()]
     known = [_tensor(key, "BYTES", rows[key].to_list()), _tensor(time, "BYTES", moments)]
-    sent = [_tensor(of.name, _datatype(of), rows[of.name].to_list()) for of in features]
+    types = {"categorical": "BYTES", "numeric": "FP64"}
+    sent = [_tensor(of.name, types[of.kind], rows[of.name].to_list()) for of in features]
     return {"inputs": [*known, *sent]}
 
 
@@ -61,7 +54,7 @@ def replay(
     import httpx
 
     slices = rows.iter_slices(rows_per_request)
-    requests = [build_batch(part, features, key, time) for part in slices]
+    requests = [build_request(part, features, key, time) for part in slices]
     with (
         httpx.Client(base_url=url, timeout=30) as client,
         ThreadPoolExecutor(clients) as pool,
@@ -87,10 +80,6 @@ def await_routing(resources: Mapping[str, Any], model: str) -> None:
             return
         time.sleep(0.05)
     raise EndpointError(f"{url}: the endpoint did not take up the routing {wanted}")
-
-
-def _datatype(feature: Feature) -> str:
-    return "BYTES" if feature.kind == "categorical" else "FP64"
 
 
 def _tensor(name: str, datatype: str, values: list[Any]) -> dict[str, Any]:

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-ESTIMATED = ("accuracy", "brier", "log_loss", "auc", "positive_rate")
-"""What is estimated. ``auc`` is left out where no two rows can be ranked."""
-
 _NEAREST = 1e-6
 """A probability nearer to 0 or 1 counts as this near: its log-odds are finite."""
 
@@ -85,7 +82,8 @@ def fit_confidence(
 def estimate_metrics(
     confidence: ConfidenceMap, probability: npt.NDArray[Any], threshold: float
 ) -> dict[str, float]:
-    """What to expect of the answers once their labels are there; nothing without rows.
+    """What to expect of the answers once their labels are there; nothing without rows, and no
+    ``auc`` where no two rows can be ranked.
 
     ``threshold``: rows answered at least that are taken as positive, for the ``accuracy``. With
     p mapped and s answered, a row has Brier score p(1-s)^2 + (1-p)s^2 on average, and log loss

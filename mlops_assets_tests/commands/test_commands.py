@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
+import polars as pl
 import pytest
 import yaml
 
@@ -140,7 +141,7 @@ def test_runs_of_an_earlier_stack_are_reported_as_failed_and_ended_ones_are_left
 def test_a_row_becomes_a_request_with_its_identity_and_null_for_what_is_missing() -> None:
     # given a stored row with a gap
     at = datetime(2013, 5, 1, 12, tzinfo=UTC)
-    row = {"flight_id": "a", "departs": at, "carrier": "UA", "temp": None}
+    row = pl.DataFrame({"flight_id": "a", "departs": at, "carrier": "UA", "temp": None})
     features = (Feature("carrier", "categorical"), Feature("temp", "numeric"))
 
     # when it is made into a request

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_assets.commands.replay import Replayed, build_batch, build_request, replay
+from mlops_assets.commands.replay import Replayed, build_request, replay
 from mlops_assets.lifecycle.training import Feature
 
 FEATURES = (Feature("origin", "categorical"), Feature("distance", "numeric"))
@@ -35,8 +35,8 @@ def table(rows: int) -> pl.DataFrame:
 @given(st.integers(1, 12))
 def test_a_batch_holds_what_requests_of_one_row_hold(rows):
     stored = table(rows)
-    batch = build_batch(stored, FEATURES, "flight", "at")
-    single = [build_request(row, FEATURES, "flight", "at") for row in stored.iter_rows(named=True)]
+    batch = build_request(stored, FEATURES, "flight", "at")
+    single = [build_request(row, FEATURES, "flight", "at") for row in stored.iter_slices(1)]
     for position, tensor in enumerate(batch["inputs"]):
         alone = [request["inputs"][position] for request in single]
         assert tensor["data"] == [value for one in alone for value in one["data"]]

@@ -137,14 +137,12 @@ class TestMaturing:
         right = (rows["probability"] >= threshold) == rows["rain"]
         assert found == pytest.approx(right.mean())
 
-    def test_the_latest_reports_are_read_by_partition_and_entry(self, bench):
+    def test_reports_are_read_back_as_they_were_written(self, bench):
         monitor(bench, 5)
         arrive(bench)
         latest = monitor(bench, 40)
-        read = stage.read_performance(bench.world.ledger, NAME)
-        assert list(read) == [MONTH]
-        assert list(read[MONTH]) == ["v1"]
-        assert read[MONTH]["v1"] == latest["v1"]
+        *_, (_, read) = stage.read_revisions(bench.world.ledger, NAME, MONTH)
+        assert read == latest
 
 
 class TestConfidence:
@@ -220,7 +218,7 @@ class TestAsset:
         monitor(bench, 40)
         shown, check = materialize(bench)
         error = shown["estimate_error_accuracy"]
-        report = stage.read_performance(bench.world.ledger, NAME)[MONTH]["v1"]
+        report = stage.read_revisions(bench.world.ledger, NAME, MONTH)[-1][1]["v1"]
         assert error == pytest.approx(report.estimate_error["accuracy"])
         header, _, *revisions = shown["revisions"].splitlines()
         assert "accuracy estimated | accuracy measured | error of the estimate" in header

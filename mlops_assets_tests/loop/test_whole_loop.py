@@ -146,11 +146,11 @@ def traffic(serving) -> Traffic:
     model, url = serving.model, serving.resources["serving"].ensure_running().url
     answers = {}
     with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
-        for row in serving.read("features", *DRIFTING).iter_rows(named=True):
+        for row in serving.read("features", *DRIFTING).iter_slices(1):
             body = build_request(row, model.features, "day", "morning")
             answer = client.post(f"/v2/models/{MODEL}/infer", json=body)
             assert answer.status_code == 200, answer.text
-            answers[row["day"]] = answer.json()["outputs"][0]["data"][0]
+            answers[row["day"].item()] = answer.json()["outputs"][0]["data"][0]
     for month in DRIFTING:
         assert serving.job("monitor", month).success
     return Traffic(serving, url, answers)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.adapters.journal import read_latest, write_once
+from mlops_assets.adapters.journal import write_once
 from mlops_assets.adapters.ports import Clock, Ledger, ModelFiles, TableStore
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.stages.confidence import load_confidence
@@ -80,23 +80,17 @@ def record_performance(
     write_once(ledger, "performance", model.name, key, body, clock.now())
 
 
-def read_performance(ledger: Ledger, model: str) -> dict[str, dict[str, PerformanceReport]]:
-    """The latest reports of each partition by entry (``v3``, ``v3 (shadow)``), oldest first."""
-    latest = read_latest(ledger, "performance", model)
-    return {key: _read_reports(latest[key]) for key in sorted(latest)}
-
-
 def read_revisions(
     ledger: Ledger, model: str, key: str
 ) -> list[tuple[datetime, dict[str, PerformanceReport]]]:
-    """All that was ever known about a partition, and since when, oldest first."""
+    """All that was ever known about a partition by entry (``v3``, ``v3 (shadow)``), and since
+    when, oldest first."""
     rows = ledger.history("performance", model, key)
     return [(row.at, _read_reports(row.body)) for row in rows]
 
 
 def _read_reports(body: Mapping[str, Any]) -> dict[str, PerformanceReport]:
-    reports = {entry: PerformanceReport(**said) for entry, said in body.items()}
-    return {entry: reports[entry] for entry in sorted(reports, key=_age)}
+    return {entry: PerformanceReport(**body[entry]) for entry in sorted(body, key=_age)}
 
 
 def _join_labels(
