@@ -68,6 +68,7 @@ def describe_decision(
     model: ModelDefinition, decision: RetrainingDecision, ledger: Ledger
 ) -> Metadata:
     """What was decided, what each trigger said, and the windows it rests on."""
+    history = stage.read_history(model, ledger)
     considered = "\n".join(f"- {sentence}" for sentence in decision.considered)
     return {
         "action": decision.action,
@@ -75,8 +76,8 @@ def describe_decision(
         "reason": decision.reason,
         "train_as_of": decision.as_of or "none",
         "considered": dg.MetadataValue.md(considered or "*nothing*"),
-        "windows": markdown_table(stage.describe_windows(model, ledger)),
-        "budget_left": stage.count_left(model, decision, ledger),
+        "windows": markdown_table(stage.describe_windows(model, history)),
+        "budget_left": stage.count_left(model, history),
     }
 
 

@@ -85,18 +85,14 @@ def find_unanswered_ask(model: ModelDefinition, ledger: Ledger) -> Ask | None:
     return ask if open_ and not find_fate(model, ask.as_of, ledger).trained else None
 
 
-def count_left(model: ModelDefinition, decision: RetrainingDecision, ledger: Ledger) -> int:
+def count_left(model: ModelDefinition, history: RetrainingHistory) -> int:
     """The retrainings left in the budget as of the partition after the newest window."""
-    as_of = model.calendar.next(decision.window) if decision.window else None
-    history, policy = read_history(model, ledger), model.spec.retraining
-    if as_of is None:
-        return policy.budget.retrainings
-    return count_budget_left(history, model.calendar, policy, as_of)
+    as_of = model.calendar.next(history.newest) if history.newest else None
+    return count_budget_left(history, model.calendar, model.spec.retraining, as_of or "")
 
 
-def describe_windows(model: ModelDefinition, ledger: Ledger) -> list[Mapping[str, str]]:
+def describe_windows(model: ModelDefinition, history: RetrainingHistory) -> list[Mapping[str, str]]:
     """The windows a decision rests on, oldest first, as rows of a table."""
-    served = read_history(model, ledger).served[-model.spec.retraining.windows :]
     return [
         {
             "window": window.partition,
@@ -106,7 +102,7 @@ def describe_windows(model: ModelDefinition, ledger: Ledger) -> list[Mapping[str
             "performance": window.performance,
             "why": "; ".join(filter(None, (window.reason, window.performance_reason))),
         }
-        for window in served
+        for window in history.served[-model.spec.retraining.windows :]
     ]
 
 
