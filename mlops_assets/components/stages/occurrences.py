@@ -73,29 +73,24 @@ def _drifts(
 ) -> Iterator[Occurrence]:
     champion = read_champion(ledger, model)
     windows = [
-        rows
+        rows[-1]
         for _, rows in sorted(drift.items())
         if champion and rows[-1].body["version"] == champion.version and not _has_data_bug(rows[-1])
     ]
-    drifted = [rows for rows in windows[-persistence.windows :] if _has_drifted(rows[-1])]
-    if not (windows and windows[-1][-1].at >= since and _has_drifted(windows[-1][-1])):
+    drifted = sum(_has_drifted(row) for row in windows[-persistence.windows :])
+    first = _first_of_last_run(windows, _has_drifted)
+    if first is None or windows[-1].at < since or drifted < persistence.violated:
         return
-    if len(drifted) < persistence.violated:
-        return
-    newest, first = windows[-1][-1], windows[-1]
-    for rows in reversed(windows):
-        if not _has_drifted(rows[-1]):
-            break
-        first = rows
+    newest = windows[-1]
     yield Occurrence(
         kind="drift",
         model=model,
-        subject=f"{newest.body['version']} since {first[0].subject}",
+        subject=f"{newest.body['version']} since {first.subject}",
         group=model,
         title=f"{model} {newest.body['version']}: its reference no longer holds",
-        detail=f"since {first[0].subject}; {newest.subject}: {newest.body['reason']}",
+        detail=f"since {first.subject}; {newest.subject}: {newest.body['reason']}",
         link=ui.asset_url([model, "drift_report"], newest.subject),
-        at=first[0].at,
+        at=drift[first.subject][0].at,
     )
 
 
