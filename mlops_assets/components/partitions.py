@@ -14,8 +14,13 @@ from mlops_assets.lifecycle.calendar import Calendar
 from mlops_assets.lifecycle.sources import UNPARTITIONED, Source
 
 
-def build_partitions(calendar: Calendar) -> dg.TimeWindowPartitionsDefinition:
-    """The calendar as time windows; keys are the same on both sides."""
+def build_partitions(
+    calendar: Calendar, *, begun: bool = False
+) -> dg.TimeWindowPartitionsDefinition:
+    """The calendar as time windows; keys are the same on both sides.
+
+    Dagster offers what has ended; with ``begun`` also the partition that now lies in.
+    """
     schedule = {"daily": "0 0 * * *", "weekly": "0 0 * * 1", "monthly": "0 0 1 * *"}
     zone = ZoneInfo(calendar.timezone)
     return dg.TimeWindowPartitionsDefinition(
@@ -24,15 +29,20 @@ def build_partitions(calendar: Calendar) -> dg.TimeWindowPartitionsDefinition:
         cron_schedule=schedule[calendar.cadence],
         fmt="%Y-%m-%d",
         timezone=calendar.timezone,
+        end_offset=int(begun),
     )
 
 
 def build_training_partitions(model: ModelDefinition) -> dg.TimeWindowPartitionsDefinition:
-    """The partitions a model can be trained as of: those with enough history before them."""
+    """The partitions a model can be trained as of: those with enough history before them.
+
+    Only what lies before a partition is trained on, so one that has begun is not waited for.
+    """
     needed = model.spec.training.split.needed
     keys = model.calendar.keys
     first = keys[min(needed, len(keys) - 1)]
-    return build_partitions(replace(model.calendar, start=date.fromisoformat(first)))
+    calendar = replace(model.calendar, start=date.fromisoformat(first))
+    return build_partitions(calendar, begun=True)
 
 
 def build_version_partitions(model: ModelDefinition) -> dg.DynamicPartitionsDefinition:

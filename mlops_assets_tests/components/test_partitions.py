@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import dagster as dg
 import pytest
+from dagster._core.test_utils import freeze_time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -191,6 +192,21 @@ def test_a_model_can_be_trained_as_of_every_partition_with_enough_history_and_no
             with pytest.raises(TrainingError):
                 plan_training_set(model.calendar, key, split, **stated)
     assert offered == list(model.calendar.keys[split.needed :])
+
+
+@pytest.mark.parametrize(
+    ("now", "last", "ended"),
+    [
+        (datetime(2013, 5, 28, 9, tzinfo=UTC), "2013-05-27", "2013-05-20"),
+        (datetime(2014, 2, 1, tzinfo=UTC), "2013-12-30", "2013-12-30"),
+    ],
+)
+def test_given_a_partition_that_has_begun_then_a_model_can_be_trained_as_of_it(
+    model, now, last, ended
+):
+    with freeze_time(now):
+        assert keys(build_training_partitions(model))[-1] == last
+        assert keys(build_partitions(model.calendar))[-1] == ended
 
 
 @settings(deadline=None, max_examples=30)
