@@ -189,6 +189,19 @@ class TestRequests:
         launch(instance, first)
         assert skipped(tick(other)).startswith("asked for already")
 
+    @pytest.mark.parametrize(
+        ("partition", "outcome"), [("2013-05-06", "failed"), ("2013-05-13", "passed")]
+    )
+    def test_given_a_report_that_comes_late_or_is_revised_then_the_episode_is_still_answered(
+        self, world, tick, instance, partition, outcome
+    ):
+        drifted(world, "2013-05-06", "2013-05-13", "2013-05-20")
+        world.drift("2013-05-06", "passed" if outcome == "failed" else "failed")
+        launch(instance, tick(world))
+        record_retraining(world.model, "2013-05-20", world.ledger, world.clock)
+        world.drift(partition, outcome)
+        assert skipped(tick(world)).startswith("asked for already: run ")
+
     def test_given_a_new_champion_then_the_drift_it_answered_asks_no_more(self, world, tick):
         drifted(world, "2013-05-13", "2013-05-20")
         record_retraining(world.model, "2013-05-20", world.ledger, world.clock)

@@ -82,6 +82,9 @@ def decide_retraining(
     if objection := find_objection(history, calendar, policy, as_of):
         return replace(known, reason=f"{objection}; {due.said}")
     assert as_of is not None  # else there is an objection
+    if told := history.told:
+        # Rows that came late may give the episode another name, or another trigger its turn.
+        due = replace(due, trigger=told.trigger, episode=told.episode)
     return _follow(known, due, as_of, policy)
 
 

@@ -72,6 +72,16 @@ class RetrainingHistory:
         return sorted(past, key=lambda ask: (ask.window or "", ask.as_of))
 
     @property
+    def told(self) -> Ask | None:
+        """What a rule asked for in the newest window against this champion; the first of several.
+
+        It stays the answer whatever else is learned about the windows before the next one.
+        """
+        version = self.champion.version if self.champion else ""
+        rules = (ask for ask in self.asked if ask.trigger != "by_hand" and ask.episode)
+        return next((a for a in rules if (a.window, a.version) == (self.newest, version)), None)
+
+    @property
     def by_hand(self) -> Ask | None:
         """What a person asked for since the newest window was monitored; the last of several."""
         open_asks = [

@@ -290,6 +290,13 @@ class TestEpisodes:
         assert decide(seen("....", worse="xx.x"), policy, asked=asked).action == "retrain"
         assert decide(seen(".....", worse="xxx.x"), policy, asked=asked).action == "retrain"
 
+    @pytest.mark.parametrize("marks", ["xxxx", "x.xx", "?xxx"])
+    def test_what_is_learned_late_does_not_rename_what_was_asked_for_in_this_window(self, marks):
+        told = ask(5, trigger="schedule", episode="v3/since 2013-01-21")
+        found = decide(seen(marks), asked=(told,))
+        assert (found.action, found.trigger, found.episode) == ("retrain", "schedule", told.episode)
+        assert found.as_of == told.as_of
+
     def test_drift_that_turns_into_bad_answers_is_the_same_episode(self):
         policy = RetrainingPolicy("enabled", BOTH, windows=1, violated=1, cooldown=0)
         decision = decide(seen("xx..", worse="??xx"), policy, asked=(ask(2),))
