@@ -91,12 +91,15 @@ class TestWords:
             "too few windows drifted; 1 of the last 1 windows drifted from v1 (2 of 3 are needed)"
         ) in skipped(tick(world))
 
-    def test_given_a_young_champion_then_the_tick_names_the_cooldown(self, world, tick):
-        world.crown("v1", "a" * 64, as_of="2013-05-20")
+    def test_given_a_young_champion_then_the_tick_names_the_cooldown(
+        self, make_world, retraining_text, tick
+    ):
+        world = make_world({retraining_text: POLICY.replace("cooldown: 2", "cooldown: 3")})
+        world.crown("v1", "a" * 64, as_of="2013-05-13")
         for partition in ("2013-05-13", "2013-05-20"):
             world.drift(partition, "failed")
         said = skipped(tick(world))
-        assert said.startswith("trained or asked for 1 partition(s) ago, the cooldown is 2; 2 of")
+        assert said.startswith("trained or asked for 2 partition(s) ago, the cooldown is 3; 2 of")
 
     def test_given_drift_in_the_calendars_last_partition_then_nothing_comes_after(
         self, world, tick

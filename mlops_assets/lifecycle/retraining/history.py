@@ -54,11 +54,14 @@ class RetrainingHistory:
         """The windows since the champion began to answer, oldest first.
 
         Those before another version answered in between are not among them: going back to a
-        version begins anew.
+        version begins anew. Nor are those from before its training, which it is compared with
+        when they are monitored again.
         """
         stretch: list[MonitoredWindow] = []
         for window in sorted(self.windows, key=lambda window: window.partition, reverse=True):
             if self.champion is None or window.version != self.champion.version:
+                break
+            if window.partition < self.champion.train_as_of:
                 break
             stretch.insert(0, window)
         return stretch

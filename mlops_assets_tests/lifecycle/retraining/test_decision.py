@@ -199,6 +199,12 @@ class TestVersions:
         assert decide(before + seen(".x", first=5)).action == "skip"
         assert decide(before + seen("xx", first=5)) == decide(seen("xx", first=5))
 
+    def test_windows_from_before_its_training_that_were_monitored_again_are_ignored(self):
+        young = Champion("v3", "digest", train_as_of=KEYS[5])
+        eager = replace(ENABLED, cooldown=0)
+        assert decide(seen("xxx"), eager, young).reason == "no drift report against v3 yet"
+        assert decide(seen("xxx.x"), eager, young).reason.startswith("too few windows drifted")
+
     def test_going_back_to_a_version_begins_anew(self):
         between = seen("xx", first=3) + seen("..", first=5, version="v4")
         assert decide(between).reason == "no drift report against v3 yet"
@@ -210,12 +216,11 @@ class TestVersions:
 
 
 class TestCooldownAndBudget:
-    @pytest.mark.parametrize(
-        ("trained", "action"), [(2, "retrain"), (3, "retrain"), (4, "skip"), (5, "skip")]
-    )
+    @pytest.mark.parametrize(("trained", "action"), [(2, "retrain"), (3, "retrain"), (4, "skip")])
     def test_the_cooldown_counts_partitions_since_the_champion_was_trained(self, trained, action):
         champion = Champion("v3", "digest", train_as_of=KEYS[trained])
-        decision = decide(seen("xxx"), champion=champion)  # as of KEYS[5]
+        eager = replace(ENABLED, violated=1)
+        decision = decide(seen("xxx"), eager, champion)  # as of KEYS[5]
         assert decision.action == action
         if action == "skip":
             assert decision.reason.startswith(
