@@ -11,6 +11,9 @@ from mlops_assets.lifecycle.resampling import compare_models
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+MINIMUM_DAYS = 6
+"""Of two equal models one is better on each of 2 days every second time, of 6 every 32nd."""
+
 Help = Literal["helped", "hurt", "undecided", "did_not_serve"]
 
 
@@ -58,14 +61,16 @@ def judge_outcome(
     *,
     seed: int,
 ) -> RetrainingOutcome:
-    """Helped or hurt when the interval of the difference in Brier score leaves 0 out.
+    """Helped or hurt when the interval of the difference in Brier score leaves 0 out, on days
+    enough to tell that from luck.
 
     ``before`` and ``after``: the probabilities of both models for rows that both have never seen,
     shape (rows,). Raises ``TrainingError`` when the rows have one class only.
     """
     gap = compare_models(truth, after, before, days, "brier", seed=seed)
     outcome: Help = "undecided"
-    if gap.high < 0 or gap.low > 0:
+    told = gap.days >= MINIMUM_DAYS
+    if told and (gap.high < 0 or gap.low > 0):
         outcome = "helped" if gap.high < 0 else "hurt"
     brier = {
         "before": float(((truth - before) ** 2).mean()),
@@ -76,6 +81,8 @@ def judge_outcome(
         f"{replaced.before} on the same {len(truth):,} rows of {len(partitions)} partition(s): "
         f"{gap.value:+.4f}, from {gap.low:+.4f} to {gap.high:+.4f} over {gap.days} resampled days"
     )
+    if not told:
+        reason += f"; below {MINIMUM_DAYS} days it may be luck, raise retraining.evaluate_after"
     return RetrainingOutcome(
         outcome,
         reason,

@@ -47,6 +47,15 @@ def test_below_two_days_nothing_is_shown_however_large_the_difference():
     assert (found.difference["low"], found.difference["high"]) == (None, None)
 
 
+def test_given_fewer_days_than_can_tell_then_the_reason_says_what_to_raise():
+    truth, chance, days = rows(days=5)
+    found = judge(truth, 1 - chance, chance, days)
+    assert found.outcome == "undecided"
+    assert found.reason.endswith("below 6 days it may be luck, raise retraining.evaluate_after")
+    truth, chance, days = rows(days=6)
+    assert judge(truth, 1 - chance, chance, days).outcome == "helped"
+
+
 def test_the_numbers_are_those_of_the_rows_and_of_resampled_days():
     truth, chance, days = rows()
     before = np.clip(chance + 0.1, 0, 1)
