@@ -170,10 +170,10 @@ class TestPerformance:
 
 
 class TestRequests:
-    def request(self, world, as_of: str | None = None, **more: str) -> str:
-        said = {"by": "the desk", "reason": "three new airlines fly"} | more
+    def request(self, world, as_of: str | None = None, name: str = "r1") -> str:
+        said = {"by": "the desk", "reason": "three new airlines fly", "request": name}
         return stage.request_retraining(
-            world.model, as_of=as_of, ledger=world.ledger, clock=world.clock, request="r1", **said
+            world.model, as_of=as_of, ledger=world.ledger, clock=world.clock, **said
         )
 
     def test_a_person_passes_the_cooldown_and_the_decision_is_recorded(self, world):
@@ -198,6 +198,11 @@ class TestRequests:
         with pytest.raises(RefusedError, match=f"mode is {mode} .*; launch flight_delays__train"):
             self.request(world, NEXT)
         assert world.rows("retraining_request") == []
+
+    def test_given_a_partition_that_has_not_begun_then_the_last_that_has_is_named(self, world):
+        assert "2013-06-03 is asked for" in self.request(world, "2013-06-03")
+        with pytest.raises(RefusedError, match="to 2013-06-03, the last that has begun"):
+            self.request(world, "2013-06-10", name="r2")
 
     def test_given_a_partition_too_early_to_train_as_of_then_the_first_is_named(self, world):
         first = world.model.calendar.keys[world.model.spec.training.split.needed]

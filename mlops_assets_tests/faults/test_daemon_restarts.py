@@ -34,7 +34,7 @@ wait_until, free_port = SHARED["wait_until"], SHARED["free_port"]
 ROOT = Path(__file__).parents[2]
 MODEL = read_model()
 MONTHS = MODEL.calendar.keys[12:]
-NOW = MODEL.calendar.begin(MONTHS[0])
+NOW = MODEL.calendar.finish(MONTHS[-1])
 
 INSTANCE = """\
 telemetry: {enabled: false}

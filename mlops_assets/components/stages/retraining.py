@@ -63,7 +63,7 @@ def request_retraining(
         history = read_history(model, ledger)
         body = {
             "window": history.newest,
-            "as_of": _require_as_of(model, as_of, history.newest),
+            "as_of": _require_as_of(model, as_of, history.newest, clock),
             "version": history.champion.version if history.champion else "",
             "by": person,
             "reason": reason.strip(),
@@ -187,7 +187,9 @@ def _with_fate(model: ModelDefinition, ask: Ask, champion: Champion | None, ledg
     return replace(ask, fate=find_fate(model, ask.as_of, ledger).said)
 
 
-def _require_as_of(model: ModelDefinition, as_of: str | None, newest: str | None) -> str:
+def _require_as_of(
+    model: ModelDefinition, as_of: str | None, newest: str | None, clock: Clock
+) -> str:
     """The partition to train as of. Raises ``RefusedError`` when there is none, or not allowed."""
     mode = model.spec.retraining.mode
     if mode != "enabled":
@@ -196,10 +198,14 @@ def _require_as_of(model: ModelDefinition, as_of: str | None, newest: str | None
             f"launch {model.name}__train itself"
         )
     wanted = as_of or (model.calendar.next(newest) if newest else None)
-    allowed = model.calendar.keys[model.spec.training.split.needed :]
-    if wanted is None or wanted not in allowed:
+    # Dagster launches nothing for a partition that has not begun.
+    begun = [key for key in model.calendar.keys if model.calendar.begin(key) <= clock.now()]
+    allowed = begun[model.spec.training.split.needed :]
+    if not allowed:
+        raise RefusedError("ask_for_retraining: no partition has enough history before it yet")
+    if wanted not in allowed:
         raise RefusedError(
             f"ask_for_retraining: as_of is {wanted or 'missing'}; give a partition from "
-            f"{allowed[0]} to {allowed[-1]} such as {allowed[-1]}"
+            f"{allowed[0]} to {allowed[-1]}, the last that has begun"
         )
     return wanted

@@ -95,6 +95,8 @@ class RetrainingHistory:
     @property
     def last_training(self) -> str:
         """The partition the champion was trained as of, or a later one asked for: a retraining
-        that does not come to serve is none the less one."""
+        that does not come to serve is none the less one. What a person asked for as of a
+        partition that is still to come does not hold up what is due before."""
         trained = self.champion.train_as_of if self.champion else ""
-        return max([trained, *(ask.as_of for ask in self.earlier)])
+        newest = self.newest or ""
+        return max([trained, *(ask.as_of for ask in self.earlier if ask.as_of <= newest)])

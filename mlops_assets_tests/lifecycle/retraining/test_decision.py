@@ -369,6 +369,12 @@ class TestByHand:
         decision = decide(seen("...x"), one, asked=(by_hand(4, 5),))  # as of KEYS[6]
         assert decision.reason.startswith("trained or asked for 1 partition(s) ago")
 
+    def test_what_a_person_asked_for_as_of_much_later_holds_up_nothing_before(self):
+        asked = (by_hand(3, 20),)
+        assert decide(seen("...xx"), asked=asked).action == "retrain"
+        every = RetrainingPolicy("enabled", Triggers(drift=False, every=4))
+        assert decide(seen("...."), every, asked=asked).trigger == "schedule"
+
     def test_what_a_person_asked_for_answers_the_episode(self):
         decision = decide(seen("xxxx"), asked=(by_hand(4, 5),))
         assert decision.reason.startswith(
