@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from mlops_assets.adapters.in_memory import InMemoryModelFiles
 from mlops_assets.adapters.journal import write_once
 from mlops_assets.components.assets.retraining import describe_outcomes
 from mlops_assets.components.stages.retraining_outcomes import Evaluation, evaluate_retrainings
@@ -199,6 +200,22 @@ def test_given_labels_of_one_class_then_it_waits(bench):
         answer(bench, month)
         relabel(bench, month, pl.lit(value=True))
     assert evaluate(bench).waiting == [f"{AS_OF}: the labels of {AS_OF}, {LATER} are all the same"]
+
+
+def test_given_the_files_of_the_old_model_are_gone_then_that_is_said_and_others_are_judged(
+    bench, monkeypatch
+):
+    serve(bench)
+    for month in (AS_OF, LATER):
+        answer(bench, month)
+    monkeypatch.setattr(bench, "files", InMemoryModelFiles())
+    ask(bench, AS_OF, LATER)
+    bench.world.drift(LAST, "failed")
+    bench.world.drift(LATER, "failed")
+    done = evaluate(bench)
+    (said,) = done.waiting
+    assert said.startswith(f"{AS_OF}: v1 and v2 cannot both be asked: model files: ")
+    assert [found.as_of for found in done.outcomes] == [LATER]
 
 
 def test_the_newest_outcome_is_shown_first_and_what_is_waited_for_is_named(bench):

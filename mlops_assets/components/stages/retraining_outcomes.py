@@ -14,6 +14,7 @@ from mlops_assets.components.stages.retraining import read_history
 from mlops_assets.components.stages.retraining_fates import Fate, find_fate
 from mlops_assets.components.stages.training_sets import days_of
 from mlops_assets.lifecycle.digests import fingerprint
+from mlops_assets.lifecycle.errors import ArtifactError, FeatureError
 from mlops_assets.lifecycle.retraining.history import Ask
 from mlops_assets.lifecycle.retraining.outcome import (
     Replacement,
@@ -74,13 +75,18 @@ def _evaluate(
         return known
     if rows[model.spec.label].n_unique() < 2:
         return f"the labels of {', '.join(partitions)} are all the same"
+    try:
+        old, new = (_predict(champion.digest, rows, files) for champion in pair)
+    except (ArtifactError, FeatureError) as error:
+        # One that can no longer answer is no reason to say nothing of the others.
+        return f"{before.version} and {after.version} cannot both be asked: {error}"
     return judge_outcome(
         Replacement(ask.as_of, ask.trigger, before.version, after.version),
         partitions,
         labels,
         rows[model.spec.label].cast(int).to_numpy(),
-        _predict(before.digest, rows, files),
-        _predict(after.digest, rows, files),
+        old,
+        new,
         days_of(model, rows),
         seed=model.spec.training.seed,
     )
