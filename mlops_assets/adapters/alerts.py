@@ -46,8 +46,10 @@ class AppriseAlerts:
         for number, (service, url) in enumerate(zip(services, self.urls, strict=True), start=1):
             if not service.add(url):
                 raise EndpointError(f"alerts: address {number} is none that Apprise understands")
-        # One by one: all in one call would not say who was reached.
-        reached = [bool(service.notify(title=title, body=body)) for service in services]
+        # One by one: all in one call would not say who was reached. Told that it is text,
+        # Apprise escapes it for mail and chats that would read a "<" or "_" as their own.
+        text = apprise.NotifyFormat.TEXT
+        reached = [bool(each.notify(title=title, body=body, body_format=text)) for each in services]
         missed = [number for number, got in enumerate(reached, start=1) if not got]
         if not any(reached):
             raise EndpointError(f"alerts: '{title}' could not be delivered to any address")

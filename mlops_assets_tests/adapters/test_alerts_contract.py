@@ -194,5 +194,20 @@ class TestAppriseAlerts(AlertsContract):
         assert SECRET not in str(raised.value)
         assert inboxes[0].messages == []
 
+    @pytest.mark.parametrize(
+        ("form", "received"),
+        [
+            ("text", "<b>: a * 2\nhttp://ui"),
+            ("html", "&lt;b&gt;:&nbsp;a&nbsp;*&nbsp;2<br/>http://ui"),
+            ("markdown", "<b\\>: a \\* 2\nhttp://ui"),
+        ],
+    )
+    def test_given_a_service_that_shows_html_or_markdown_then_nothing_of_a_message_is_taken_for_it(
+        self, inboxes, form, received
+    ):
+        alerts = AppriseAlerts((f"{inboxes[0].address}/?format={form}",))
+        alerts.send("title", "<b>: a * 2\nhttp://ui")
+        assert inboxes[0].messages == [("title", received)]
+
     def test_no_address_is_shown(self, alerts):
         assert SECRET not in f"{alerts!r} {alerts}"
