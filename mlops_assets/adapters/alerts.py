@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mlops_assets.adapters.file_locks import exclusive
 from mlops_assets.lifecycle.errors import EndpointError
@@ -42,15 +44,27 @@ class AppriseAlerts:
     def send(self, title: str, body: str) -> list[str]:
         import apprise
 
-        services = [apprise.Apprise() for _ in self.urls]
-        for number, (service, url) in enumerate(zip(services, self.urls, strict=True), start=1):
-            if not service.add(url):
-                raise EndpointError(f"alerts: address {number} is none that Apprise understands")
         # One by one: all in one call would not say who was reached. Told that it is text,
         # Apprise escapes it for mail and chats that would read a "<" or "_" as their own.
         text = apprise.NotifyFormat.TEXT
-        reached = [bool(each.notify(title=title, body=body, body_format=text)) for each in services]
-        missed = [number for number, got in enumerate(reached, start=1) if not got]
-        if not any(reached):
-            raise EndpointError(f"alerts: '{title}' could not be delivered to any address")
-        return [f"alerts: '{title}' did not reach address {number}" for number in missed]
+        missed = []
+        for number, url in enumerate(self.urls, start=1):
+            service = apprise.Apprise()
+            if not _add(service, url):
+                missed.append(f"address {number} is none that Apprise understands")
+            elif not service.notify(title=title, body=body, body_format=text):
+                missed.append(f"'{title}' did not reach address {number}")
+        if len(missed) == len(self.urls):
+            said = "; ".join(missed)
+            raise EndpointError(f"alerts: '{title}' could not be delivered to any address; {said}")
+        return [f"alerts: {said}" for said in missed]
+
+
+def _add(service: Any, url: str) -> bool:
+    """Whether Apprise understands the address; of one that it does not it would log a part."""
+    logger = logging.getLogger("apprise")
+    logger.disabled = True
+    try:
+        return bool(service.add(url))
+    finally:
+        logger.disabled = False

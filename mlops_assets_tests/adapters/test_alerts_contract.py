@@ -188,11 +188,19 @@ class TestAppriseAlerts(AlertsContract):
         assert SECRET not in caplog.text
 
     @pytest.mark.parametrize("address", [f"nosuch://user:{SECRET}@host", f"{SECRET}", "json://"])
-    def test_an_address_nobody_understands_is_named_by_its_number_only(self, inboxes, address):
-        with pytest.raises(EndpointError, match="address 2") as raised:
-            AppriseAlerts((inboxes[0].address, address)).send("title", "body")
-        assert SECRET not in str(raised.value)
-        assert inboxes[0].messages == []
+    def test_an_address_nobody_understands_is_named_by_its_number_only_and_the_others_are_reached(
+        self, inboxes, address, caplog
+    ):
+        with caplog.at_level("INFO"):
+            missed = AppriseAlerts((inboxes[0].address, address)).send("title", "body")
+        assert missed == ["alerts: address 2 is none that Apprise understands"]
+        assert inboxes[0].messages == [("title", "body")]
+        assert SECRET not in caplog.text
+
+    def test_when_nobody_understands_the_only_address_then_it_is_an_error(self, caplog):
+        with pytest.raises(EndpointError, match="address 1 is none") as raised:
+            AppriseAlerts((f"slack://{SECRET}",)).send("the title", "body")
+        assert SECRET not in str(raised.value) + caplog.text
 
     @pytest.mark.parametrize(
         ("form", "received"),
