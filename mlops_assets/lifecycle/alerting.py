@@ -37,11 +37,18 @@ MANY: dict[Kind, str] = {
 _LONGEST = 500
 """Characters of a cause that a message shows."""
 
+_NAMED = r"(?:password|passwd|pwd|secret|token|credential|(?:api|access|account|private)[_-]?key)"
 _SECRETS = (
-    (re.compile(r"(\w://)[^\s/@]+@"), r"\1***@"),
+    # All up to the last @ before the path, or a password that holds slashes.
+    (re.compile(r"(\w://)(?:[^\s/]+|[^\s/:@]*:(?!\d+/)[^\s@]{1,200})@"), r"\1***@"),
+    (re.compile(r"(?i)\b(bearer\s+)[\w.~+/=-]{6,}"), r"\1***"),
+    # NAME=value, name: value, "name": "value", --name value
     (
-        re.compile(r"(?i)\b(\w*(?:password|passwd|secret|token|api_?key))(\s*[=:]\s*)[^\s&,;'\"]+"),
-        r"\1\2***",
+        re.compile(
+            rf"(?i)({_NAMED}(?:_\w{{1,40}})?[\"']?\s*[=:]\s*|--(?:[a-z]\w*-)*{_NAMED}\s+)"
+            r"(?:\"[^\"]*\"?|'[^']*'?|[^\s&,;'\"}]+)"
+        ),
+        r"\1***",
     ),
 )
 
