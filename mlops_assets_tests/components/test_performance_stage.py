@@ -12,6 +12,7 @@ from mlops_assets.adapters.in_memory import InMemoryModelFiles, InMemoryTables
 from mlops_assets.components.assets.performance import build_performance
 from mlops_assets.components.stages import performance as stage
 from mlops_assets.components.stages.predictions import collect_predictions
+from mlops_assets.lifecycle.performance import PerformanceReport
 
 WEEK = "2013-05-20"
 MOMENT = pl.Datetime("us", "UTC")
@@ -109,6 +110,25 @@ class TestPerformance:
         reports = measure(measured, tables)
         assert stage.find_newest({"v2 (shadow)": reports["v1"]}) is None
         assert stage.find_newest({}) is None
+
+    @pytest.mark.parametrize(
+        ("v1", "v2", "said"),
+        [
+            (0.1, -0.1, ("failed", "v1: Brier score +0.1")),
+            (-0.1, 0.1, ("failed", "v2: Brier score +0.1")),
+            (-0.1, -0.2, ("passed", "v2: Brier score -0.2")),
+            (0.1, None, ("failed", "v1: Brier score +0.1")),
+            (-0.1, None, ("inconclusive", "v2: none of 40 predictions has a label yet")),
+        ],
+    )
+    def test_given_a_canary_then_the_champion_beside_it_is_judged_as_well(self, v1, v2, said):
+        reports = {}
+        for entry, gap in (("v1", v1), ("v2", v2), ("v3 (shadow)", 0.5)):
+            ends = gap and {"value": gap, "low": gap - 0.01, "high": gap + 0.01, "days": 7}
+            reports[entry] = PerformanceReport(40, 40, 0.5, gap=ends)
+        verdict = stage.judge_versions(reports)
+        assert verdict.outcome == said[0]
+        assert verdict.reason.startswith(said[1])
 
     def test_the_record_is_written_once(self, measured, tables):
         for _ in range(2):

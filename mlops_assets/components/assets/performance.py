@@ -19,7 +19,7 @@ from mlops_assets.components.metadata import (
 )
 from mlops_assets.components.partitions import build_partitions
 from mlops_assets.components.stages import performance as stage
-from mlops_assets.lifecycle.performance import PerformanceReport, judge_gap
+from mlops_assets.lifecycle.performance import PerformanceReport
 
 
 def build_performance(model: ModelDefinition) -> dg.AssetsDefinition:
@@ -53,7 +53,7 @@ def build_performance(model: ModelDefinition) -> dg.AssetsDefinition:
         reports = stage.measure_versions(model, [partition], tables, ledger, model_files, clock)
         stage.record_performance(model, partition, reports, ledger, clock)
         metadata = _describe(reports) | _describe_revisions(model, partition, ledger)
-        verdict = check_result(judge_gap(stage.find_newest(reports)), key)
+        verdict = check_result(stage.judge_versions(reports), key)
         return dg.MaterializeResult(
             metadata=metadata,
             check_results=[verdict._replace(severity=dg.AssetCheckSeverity.WARN)],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +18,11 @@ from mlops_assets.lifecycle.performance import (
     PREDICTION,
     SETTLED,
     PerformanceReport,
+    judge_gap,
     measure_performance,
 )
 from mlops_assets.lifecycle.point_in_time import KNOWN_AT
+from mlops_assets.lifecycle.verdicts import Verdict
 
 if TYPE_CHECKING:
     import polars as pl
@@ -64,8 +66,23 @@ def measure_versions(
 
 def find_newest(reports: Mapping[str, PerformanceReport]) -> PerformanceReport | None:
     """That of the newest version that callers got answers from."""
-    served = [report for entry, report in reports.items() if not entry.endswith(AS_SHADOW)]
-    return served[-1] if served else None
+    served = _served(reports)
+    return served[-1][1] if served else None
+
+
+def judge_versions(reports: Mapping[str, PerformanceReport]) -> Verdict:
+    """Whether the answers were as good as promised: those of the newest version, unless those of
+    another beside it were not. Beside a canary's few rows the champion answers most."""
+    served = _served(reports)
+    if len(served) < 2:
+        return judge_gap(find_newest(reports))
+    judged = [(entry, judge_gap(report)) for entry, report in reversed(served)]
+    entry, verdict = next((each for each in judged if each[1].outcome == "failed"), judged[0])
+    return replace(verdict, reason=f"{entry}: {verdict.reason}")
+
+
+def _served(reports: Mapping[str, PerformanceReport]) -> list[tuple[str, PerformanceReport]]:
+    return [(entry, report) for entry, report in reports.items() if not entry.endswith(AS_SHADOW)]
 
 
 def record_performance(
