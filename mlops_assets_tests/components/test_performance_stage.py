@@ -106,6 +106,12 @@ class TestPerformance:
         assert reports["v2 (shadow)"].metrics["auc"] == 1.0
         assert stage.find_newest(reports) is reports["v2"]
 
+    def test_given_requests_that_all_have_the_same_id_then_every_entity_counts(self, world, tables):
+        rows = [{"request_id": "1", "entity": f"e{n}"} for n in range(40)]
+        world.telemetry.frames["flight_delays"] = logged(*rows, rows[0])
+        collect(world, tables, WEEK)
+        assert measure(world, tables)["v1"].predictions == 40
+
     def test_with_copies_only_there_is_no_newest_version(self, measured, tables):
         reports = measure(measured, tables)
         assert stage.find_newest({"v2 (shadow)": reports["v1"]}) is None

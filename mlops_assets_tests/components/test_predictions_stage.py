@@ -147,6 +147,19 @@ class TestRows:
         collect()
         assert tables.read(TABLE)["probability"].to_list() == [0.1]
 
+    def test_given_a_caller_who_gives_every_request_the_same_id_then_each_entity_and_time_is_kept(
+        self, world, log, collect, tables
+    ):
+        asked = [("e", 0), ("f", 0), ("f", 1), ("f", 1)]
+        for number, (entity, hours) in enumerate(asked):
+            time = (NOON + timedelta(hours=hours)).isoformat()
+            log(line("1", NOON + timedelta(seconds=number), entity=[entity], time=[time]))
+        collect()
+        rows = tables.read(TABLE)
+        assert rows["entity"].to_list() == ["e", "f", "f"]
+        read = stage.read_predictions(world.model, [WEEK], tables)
+        assert stage.select_features(world.model, read).height == 3
+
     def test_attempts_that_failed_are_counted_and_not_kept(self, log, collect, kept):
         log(
             failed("a", version="v2", arm="canary"),

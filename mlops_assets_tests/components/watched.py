@@ -67,6 +67,8 @@ class Watched:
             .rename({"scheduled_departure": "moment"})
             .with_columns(
                 pl.format("r{}", pl.int_range(pl.len())).alias("request_id"),
+                entity=pl.format("e{}", pl.int_range(pl.len())),
+                time=pl.col("moment"),
                 row=0,
                 arm=pl.lit(arm),
                 version=pl.lit("v1"),

@@ -11,7 +11,7 @@ from mlops_assets.adapters.journal import write_once
 from mlops_assets.adapters.ports import Clock, Ledger, ModelFiles, TableStore
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.stages.confidence import load_confidence
-from mlops_assets.components.stages.predictions import SHADOW, read_predictions
+from mlops_assets.components.stages.predictions import ASKED_ROW, SHADOW, read_predictions
 from mlops_assets.components.stages.rollout_evidence import decision_threshold
 from mlops_assets.lifecycle.performance import (
     DAY,
@@ -120,7 +120,7 @@ def _join_labels(
     copied = pl.col("arm").eq_missing(SHADOW)
     entry = pl.concat_str("version", pl.when(copied).then(pl.lit(AS_SHADOW)).otherwise(pl.lit("")))
     answers = predictions.with_columns(entry.alias(_ENTRY)).unique(
-        [_ENTRY, "request_id", "row"], keep="first", maintain_order=True
+        [_ENTRY, *ASKED_ROW], keep="first", maintain_order=True
     )
     local = pl.col("moment").dt.convert_time_zone(model.calendar.timezone)
     return (

@@ -23,7 +23,11 @@ SHADOW = "shadow"
 KEEP_LOG = timedelta(days=30)
 """How long the files of the prediction log stay although their rows are in the table."""
 
-ONE_ANSWER = ("partition", "request_id", "row", "version", "arm")
+ASKED_ROW = ("request_id", "row", "entity", "time")
+"""What a row that was asked is told by. Callers may give every request the same id: rows of
+different entities or times are none the less different rows."""
+
+ONE_ANSWER = ("partition", *ASKED_ROW, "version", "arm")
 """What an answered row is told by: logged again, as its request was tried again, it is the same."""
 
 LOG_COLUMNS = (
@@ -129,7 +133,7 @@ def select_features(model: ModelDefinition, predictions: pl.DataFrame) -> pl.Dat
     import polars as pl
 
     asked = predictions.filter(pl.col("arm").ne_missing(SHADOW)).unique(
-        ["request_id", "row"], keep="first", maintain_order=True
+        ASKED_ROW, keep="first", maintain_order=True
     )
     names = [feature.name for feature in model.features]
     return asked.select("moment", *(pl.col(logged_column(name)).alias(name) for name in names))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mlops_assets.adapters.ports import Ledger, ModelFiles, TableStore
 from mlops_assets.components.definition import ModelDefinition
-from mlops_assets.components.stages.predictions import SHADOW
+from mlops_assets.components.stages.predictions import ASKED_ROW, SHADOW
 from mlops_assets.components.stages.training_sets import find_training_set
 from mlops_assets.lifecycle.drift.columns import OtherColumn
 from mlops_assets.lifecycle.errors import ArtifactError, FeatureError, RefusedError
@@ -95,7 +95,7 @@ def _predicted(
 
     answered = predictions.filter(
         (pl.col("version") == champion.version) & pl.col("arm").ne_missing(SHADOW)
-    ).unique(["request_id", "row"], keep="first", maintain_order=True)
+    ).unique(ASKED_ROW, keep="first", maintain_order=True)
     if answered.is_empty():
         raise RefusedError(f"predictions: {champion.version} answered nothing in this partition")
     tested = _read_tested(model, champion, tables, ledger)
