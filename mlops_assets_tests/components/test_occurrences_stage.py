@@ -37,7 +37,7 @@ class Books:
         return self.at
 
     def crown(self, version: str) -> None:
-        champion = Champion(version, version, "2013-03-04")
+        champion = Champion(version, version, "2013-03-04", "it was v2's fault")
         write_champion(self.ledger, "m", champion, self.later())
 
     def drift(self, partition, outcome="failed", version="v1", cause=None) -> datetime:
@@ -204,6 +204,19 @@ def test_a_version_that_was_cut_off_is_told_together_with_its_rollout(books):
     cut, failed = sorted(books.found("rollback"), key=lambda one: one.at)
     assert (cut.title, cut.detail) == ("m: v2 was cut off", "5 of 5 failed")
     assert cut.key == failed.key
+
+
+def test_a_champion_in_whose_place_an_earlier_one_serves_again_is_told(books):
+    books.crown("v2")
+    assert books.found("rollback") == []
+    books.crown("v1")
+    at = books.at
+    books.crown("v3")
+    (found,) = books.found("rollback")
+    assert (found.title, found.detail) == ("m: v1 serves again instead of v2", "it was v2's fault")
+    assert (found.key.name, found.at) == ("m v2", at)
+    assert found.link == "http://ui/assets/m/deployment?view=partitions&partition=v2"
+    assert books.found("rollback", since=at + timedelta(minutes=1)) == []
 
 
 def test_a_training_that_is_asked_for_is_told_and_a_skip_is_not(books):

@@ -41,6 +41,7 @@ def find_recorded_occurrences(
         *_drifts(ledger, model, drift, ui, since, persistence),
         *_failed_rollouts(ledger, model, ui, since),
         *_cut_offs(ledger, model, ui, since),
+        *_taken_back(ledger, model, ui, since),
         *_retrainings(ledger, model, ui, since),
     ]
 
@@ -101,25 +102,37 @@ def _failed_rollouts(
     for row in ledger.history("rollout", model, ROLLOUT):
         ended = before is not None and _is_failed(before) and _version(before) == _version(row)
         if _is_failed(row) and not ended and row.at >= since:
-            yield _out_of_traffic(model, row, ui, f"the rollout of {_version(row)} failed")
+            said = f"the rollout of {_version(row)} failed"
+            yield _out_of_traffic(model, _version(row), row, ui, said)
         before = row
 
 
 def _cut_offs(ledger: Ledger, model: str, ui: DagsterUi, since: datetime) -> Iterator[Occurrence]:
     for row in ledger.history("cut_off", model):
         if row.at >= since:
-            yield _out_of_traffic(model, row, ui, f"{_version(row)} was cut off")
+            yield _out_of_traffic(model, _version(row), row, ui, f"{_version(row)} was cut off")
 
 
-def _out_of_traffic(model: str, row: Record, ui: DagsterUi, said: str) -> Occurrence:
+def _taken_back(ledger: Ledger, model: str, ui: DagsterUi, since: datetime) -> Iterator[Occurrence]:
+    """Champions in whose place one from before them serves again."""
+    served: list[str] = []
+    for row in ledger.history("promotion", model, "champion"):
+        version = _version(row)
+        if version in served[:-1] and version != served[-1] and row.at >= since:
+            said = f"{version} serves again instead of {served[-1]}"
+            yield _out_of_traffic(model, served[-1], row, ui, said)
+        served.append(version)
+
+
+def _out_of_traffic(model: str, version: str, row: Record, ui: DagsterUi, said: str) -> Occurrence:
     return Occurrence(
         kind="rollback",
         model=model,
-        group=f"{model} {_version(row)}",
+        group=f"{model} {version}",
         subject=said,
         title=f"{model}: {said}",
         detail=row.body["reason"],
-        link=ui.asset_url([model, "deployment"], _version(row)),
+        link=ui.asset_url([model, "deployment"], version),
         at=row.at,
     )
 
