@@ -93,6 +93,7 @@ def test_an_empty_ledger_has_nothing_to_tell():
         ("ppp", False),
         ("if", False),
         ("fif", True),
+        ("ffi", True),
     ],
 )
 def test_a_drift_is_told_once_two_of_three_windows_have_it_the_newest_among_them(
@@ -127,6 +128,26 @@ def test_a_drift_that_goes_on_stays_the_same_and_one_that_comes_back_is_another(
         books.drift(partition)
     (again,) = books.found("drift")
     assert (again.key, again.identity != first.identity) == (first.key, True)
+
+
+def test_a_window_that_could_not_be_judged_does_not_make_a_drift_another(books):
+    for partition in WEEKS[:2]:
+        books.drift(partition)
+    (first,) = books.found("drift")
+    books.drift(WEEKS[2], "inconclusive")
+    books.drift(WEEKS[3])
+    assert [found.identity for found in books.found("drift")] == [first.identity]
+
+
+def test_a_drift_that_ended_and_came_back_as_its_window_was_measured_again_is_another(books):
+    for partition in WEEKS[:2]:
+        books.drift(partition)
+    (first,) = books.found("drift")
+    for outcome in ("passed", "failed"):
+        for partition in WEEKS[:2]:
+            books.drift(partition, outcome)
+    (again,) = books.found("drift")
+    assert again.identity != first.identity
 
 
 def test_windows_of_another_version_do_not_count(books):

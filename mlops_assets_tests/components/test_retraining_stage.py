@@ -112,6 +112,22 @@ class TestDecision:
         world.drift(WEEK, "passed")
         assert consider(world).action == "skip"
 
+    def test_given_its_window_was_measured_again_before_anything_was_launched_then_it_is_withdrawn(
+        self, world
+    ):
+        drifted(world)
+        record(world, WEEK)
+        world.drift(WEEK, "passed")
+        record(world, WEEK)
+        world.drift(NEXT, "passed")
+        assert stage.find_unanswered_ask(world.model, world.ledger) is None
+
+    def test_given_nothing_was_launched_in_time_then_it_is_still_asked_for(self, world):
+        drifted(world)
+        record(world, WEEK)
+        world.drift(NEXT, "passed")
+        assert stage.find_unanswered_ask(world.model, world.ledger).as_of == NEXT
+
     def test_given_a_bug_in_the_data_then_the_window_is_paged_and_not_retrained(self, world):
         drifted(world)
         body = world.ledger.latest("drift", world.name, WEEK).body

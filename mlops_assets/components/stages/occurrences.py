@@ -73,16 +73,18 @@ def _drifts(
     persistence: Persistence,
 ) -> Iterator[Occurrence]:
     champion = read_champion(ledger, model)
+    # What could not be judged neither ends a drift nor begins another.
     windows = [
         rows[-1]
         for _, rows in sorted(drift.items())
-        if champion and rows[-1].body["version"] == champion.version and not _has_data_bug(rows[-1])
+        if champion and rows[-1].body["version"] == champion.version and _is_judged(rows[-1])
     ]
     drifted = sum(_has_drifted(row) for row in windows[-persistence.windows :])
     first = _first_of_last_run(windows, _has_drifted)
     if first is None or windows[-1].at < since or drifted < persistence.violated:
         return
     newest = windows[-1]
+    began = _first_of_last_run(drift[first.subject], _has_drifted) or first
     yield Occurrence(
         kind="drift",
         model=model,
@@ -91,7 +93,7 @@ def _drifts(
         title=f"{model} {newest.body['version']}: its reference no longer holds",
         detail=f"since {first.subject}; {newest.subject}: {newest.body['reason']}",
         link=ui.asset_url([model, "drift_report"], newest.subject),
-        at=drift[first.subject][0].at,
+        at=began.at,
     )
 
 
@@ -177,6 +179,10 @@ def _has_data_bug(row: Record) -> bool:
     # Rows written before there was a triage have none.
     triage: Mapping[str, Any] = row.body.get("triage") or {}
     return triage.get("cause") == "data_bug"
+
+
+def _is_judged(row: Record) -> bool:
+    return row.body["outcome"] != "inconclusive" and not _has_data_bug(row)
 
 
 def _has_drifted(row: Record) -> bool:

@@ -75,13 +75,16 @@ def request_retraining(
 
 def find_unanswered_ask(model: ModelDefinition, ledger: Ledger) -> Ask | None:
     """The latest that was asked for while this champion serves, if nothing is trained as of then:
-    its run may never have been launched, when no sensor ticked in time."""
+    its run may never have been launched, when no sensor ticked in time. What a rule no longer
+    asks for, as its window was measured again, is withdrawn."""
     history = read_history(model, ledger)
     version = history.champion.version if history.champion else ""
     if model.spec.retraining.mode != "enabled" or not history.earlier:
         return None
     ask = history.earlier[-1]
-    open_ = ask.episode and ask.version == version
+    said = ledger.latest("retraining", model.name, ask.window) if ask.trigger != "by_hand" else None
+    withdrawn = said is not None and said.body["action"] == "skip"
+    open_ = ask.episode and ask.version == version and not withdrawn
     return ask if open_ and not find_fate(model, ask.as_of, ledger).trained else None
 
 

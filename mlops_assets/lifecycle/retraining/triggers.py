@@ -90,7 +90,9 @@ def consider_new_data(history: RetrainingHistory, policy: RetrainingPolicy) -> C
     if needed is None:
         return Consideration("new_data", False, OFF)
     last = history.last_training
-    rows = sum(rows for key, rows in history.labelled.items() if key >= last)
+    # Rows of a partition whose window is not known yet would be asked for under the one before.
+    newest = history.newest or ""
+    rows = sum(rows for key, rows in history.labelled.items() if last <= key <= newest)
     said = f"{rows:,} labelled rows since the training as of {last}, {needed:,} are needed"
     return Consideration("new_data", rows >= needed, said, _since(history, last))
 

@@ -77,9 +77,15 @@ def test_the_schedule_asks_once_so_many_partitions_have_passed(week, every):
 
 @given(st.dictionaries(st.sampled_from(KEYS), st.integers(0, 200)))
 def test_new_data_asks_once_so_many_rows_have_a_label(labelled):
-    found = consider_new_data(history(labelled=labelled), ALL)
+    found = consider_new_data(history(*["passed"] * len(KEYS), labelled=labelled), ALL)
     assert found.due is (sum(labelled.values()) >= 100)
     assert found.said.startswith(f"{sum(labelled.values()):,} labelled rows since")
+
+
+def test_rows_of_a_partition_that_is_not_monitored_yet_are_not_new_data_yet():
+    labelled = {KEYS[0]: 60, KEYS[1]: 60}
+    assert not consider_new_data(history("passed", labelled=labelled), ALL).due
+    assert consider_new_data(history("passed", "passed", labelled=labelled), ALL).due
 
 
 def test_a_person_is_quoted_by_name():
