@@ -45,8 +45,8 @@ def serve(bench: Bench) -> None:
     bench.world.crown("v2", digest, as_of=AS_OF)
 
 
-def answer(bench: Bench, month: str, maturity: str = "final", rows: int = 60) -> None:
-    """v2 answers the first rows of a month, and labels arrive."""
+def answer(bench: Bench, month: str, pending: int = 0, rows: int = 60) -> None:
+    """v2 answers the first rows of a month, and labels arrive of all but those pending."""
     days = bench.tables.read(f"{NAME}/labels", [month])["day"].head(rows).to_list()
     nothing = [None] * len(days)
     frame = pl.DataFrame(
@@ -61,7 +61,8 @@ def answer(bench: Bench, month: str, maturity: str = "final", rows: int = 60) ->
         }
     )
     bench.tables.write(f"{NAME}/predictions", {month: frame})
-    report = {"predictions": len(days), "labelled": len(days), "maturity": maturity}
+    known = {"predictions": len(days) + pending, "labelled": len(days), "pending": pending}
+    report = {**known, "maturity": "partial" if pending else "final"}
     body = {"v2": report}
     write_once(bench.world.ledger, "performance", NAME, month, body, bench.world.clock.now())
 
@@ -118,11 +119,18 @@ def test_given_the_old_model_learned_from_labels_that_were_wrong_then_the_new_on
 def test_given_fewer_months_with_labels_then_it_waits(bench):
     serve(bench)
     answer(bench, AS_OF)
-    answer(bench, LATER, maturity="partial")
+    answer(bench, LATER, pending=2)
     done = evaluate(bench)
     assert done.outcomes == []
     assert done.waiting == [f"{AS_OF}: 1 of 2 partitions answered by v2 have labels"]
     assert bench.world.rows("did_it_help") == []
+
+
+def test_given_a_request_for_what_no_table_knows_then_its_label_is_not_waited_for(bench):
+    serve(bench)
+    answer(bench, AS_OF)
+    answer(bench, LATER, pending=1, rows=59)
+    assert len(evaluate(bench).outcomes) == 1
 
 
 def test_it_is_recorded_once_and_again_when_labels_change(bench):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import polars as pl
+
+
+STRAY = 0.02
+"""The share of answers that may lack a label: a request for what no table knows never gets one."""
 
 
 @dataclass(frozen=True)
@@ -136,20 +140,25 @@ def _find_champions(
     return (served[place - 1], served[place]) if place else None
 
 
-def _find_answered(model: ModelDefinition, after: Champion, ledger: Ledger) -> dict[str, str]:
-    """The partitions that a version answered, oldest first, and how far their labels are."""
+def _find_answered(model: ModelDefinition, after: Champion, ledger: Ledger) -> dict[str, bool]:
+    """The partitions that a version answered, oldest first, and whether their labels are there."""
     latest = read_latest(ledger, "performance", model.name)
     return {
-        key: latest[key][after.version].get("maturity", "")
+        key: _is_matured(latest[key][after.version])
         for key in sorted(latest)
         if key >= after.train_as_of and after.version in latest[key]
     }
 
 
+def _is_matured(report: Mapping[str, Any]) -> bool:
+    maturity, pending = report.get("maturity"), report.get("pending", 0)
+    few = pending <= STRAY * report["predictions"]
+    return maturity == "final" or (maturity == "partial" and few)
+
+
 def _find_matured(model: ModelDefinition, after: Champion, ledger: Ledger) -> list[str]:
     """The partitions that a version answered and whose labels are all there, oldest first."""
-    answered = _find_answered(model, after, ledger)
-    return [key for key, maturity in answered.items() if maturity == "final"]
+    return [key for key, matured in _find_answered(model, after, ledger).items() if matured]
 
 
 def _read_rows(
