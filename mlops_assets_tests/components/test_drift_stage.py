@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import timedelta
 
+import polars as pl
 import pytest
 
 from mlops_assets.adapters.in_memory import InMemoryLedger, InMemoryModelFiles
@@ -89,6 +90,44 @@ class TestRows:
         reference = read_reference(world.model, AS_OF, watched.tables)
         before = world.model.calendar.before(AS_OF, world.model.spec.monitoring.reference)
         assert sorted(reference["partition"].unique()) == list(before)
+
+    def test_a_feature_that_the_version_does_not_know_is_not_compared_and_it_is_said(
+        self, world, watched
+    ):
+        names = [feature.name for feature in world.model.features if feature.name != "temp"]
+        known = {"importance": {**dict.fromkeys(names, 0.1), "tide": 0.1}}
+        write_once(world.ledger, "evaluation", world.name, watched.digest, known, world.clock.now())
+        watched.answer(temp=None)
+        measured = watched.compare()
+        assert [column.column for column in measured.report.columns] == names
+        assert (measured.triage.cause, measured.report.alarm) == ("nothing", False)
+        assert measured.left_out[:2] == (
+            "features: v1 does not know temp",
+            "features: v1 rests on tide, gone from the model",
+        )
+
+    def test_answers_of_a_version_that_did_not_know_a_feature_are_not_compared_and_it_is_said(
+        self, world, watched
+    ):
+        names = [feature.name for feature in world.model.features]
+        digests = {"v1": watched.digest, "v0": "e" * 64}
+        for version, digest in digests.items():
+            known = {"importance": {n: 0.1 for n in names if (n, version) != ("temp", "v0")}}
+            write_once(world.ledger, "evaluation", world.name, digest, known, world.clock.now())
+            said = world.recorded(digest)
+            write_once(world.ledger, "version", world.name, version, said, world.clock.now())
+        watched.answer(temp=None, version="v0")
+        before = watched.tables.read("flight_delays/predictions", [WEEK]).drop("partition")
+        earlier = before.with_columns(pl.format("e{}", "request_id").alias("request_id"))
+        watched.answer()
+        answers = watched.tables.read("flight_delays/predictions", [WEEK]).drop("partition")
+        both = pl.concat([earlier, answers], how="diagonal_relaxed")
+        watched.tables.write("flight_delays/predictions", {WEEK: both})
+        measured = watched.compare()
+        assert (measured.report.current_rows, measured.triage.cause) == (ROWS, "nothing")
+        assert measured.left_out[0] == (
+            f"features: {ROWS} answers of versions that do not know all of them"
+        )
 
 
 class TestAnswers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -33,6 +33,8 @@ from mlops_assets.lifecycle.triage import Triage, triage
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from mlops_assets.lifecycle.rollout.state import Champion
 
 Render = Literal["alarms", "always", "never"]
 """When the Evidently page is drawn: where a verdict is not green or the triage names a cause, each
@@ -75,14 +77,17 @@ def compare_with_reference(
         raise RefusedError(f"{model.name}: no version serves yet; release one before monitoring it")
     reference = read_reference(model, champion.train_as_of, tables)
     predictions = read_predictions(model, [key], tables)
-    current = with_day(model, select_features(model, predictions), "moment")
+    asked = _keep_asked(model, champion, predictions, ledger)
+    current = with_day(model, select_features(model, asked), "moment")
     now = clock.now()
     other = read_other_columns(model, key, champion, predictions, tables, ledger, files, now)
     report = _measure(model, champion.digest, reference, current, ledger, other.columns)
+    others = predictions.height - asked.height
+    left_out = (*_say_strange(model, champion, ledger, others), *other.left_out)
     cause = triage(report, read_entry(model, key, champion.version, ledger))
     # Before the picture: what was found has to outlive a fault in drawing it.
     write_drift(ledger, model.name, key, champion.version, report, cause, now)
-    measured = MeasuredDrift(report, champion.version, cause, other.left_out)
+    measured = MeasuredDrift(report, champion.version, cause, left_out)
     if not (report.columns and _is_drawn(report, cause, render)):
         return measured
     name = f"{model.name}/drift-{key}-{champion.version}"
@@ -131,12 +136,50 @@ def _measure(
     ledger: Ledger,
     also: Sequence[OtherColumn] = (),
 ) -> DriftReport:
+    weights, policy = _read_importance(model, digest, ledger), model.spec.monitoring
+    # What a version does not know its callers need not send: nulls there are no fault.
+    features = [f for f in model.features if not weights or f.name in weights]
+    return measure_drift(reference, current, features, policy, day=DAY, weights=weights, also=also)
+
+
+def _read_importance(model: ModelDefinition, digest: str, ledger: Ledger) -> Mapping[str, float]:
+    """How much a version rests on each feature it knows; empty where that was never measured."""
     evaluation = ledger.latest("evaluation", model.name, digest)
-    weights = evaluation.body["importance"] if evaluation else None
-    policy = model.spec.monitoring
-    return measure_drift(
-        reference, current, model.features, policy, day=DAY, weights=weights, also=also
-    )
+    return evaluation.body["importance"] if evaluation else {}
+
+
+def _keep_asked(
+    model: ModelDefinition, champion: Champion, predictions: pl.DataFrame, ledger: Ledger
+) -> pl.DataFrame:
+    """The answers of versions that know all features to compare: others were not sent them all,
+    as in the partition in which a version with one feature more came to serve."""
+    import polars as pl
+
+    known = _read_importance(model, champion.digest, ledger).keys()
+    compared = known & {feature.name for feature in model.features}
+
+    def knows(version: str) -> bool:
+        row = ledger.latest("version", model.name, version)
+        own = _read_importance(model, row.body["digest"], ledger).keys() if row else set()
+        return not own or own >= compared
+
+    versions = [version for version in predictions["version"].unique() if knows(version)]
+    return predictions.filter(pl.col("version").is_in(versions))
+
+
+def _say_strange(
+    model: ModelDefinition, champion: Champion, ledger: Ledger, others: int
+) -> Iterator[str]:
+    """Features of the champion or of today's model that the other has not, and the answers that
+    were left out."""
+    known = _read_importance(model, champion.digest, ledger).keys()
+    today = {feature.name for feature in model.features}
+    if new := sorted(today - known if known else ()):
+        yield f"features: {champion.version} does not know {', '.join(new)}"
+    if gone := sorted(known - today):
+        yield f"features: {champion.version} rests on {', '.join(gone)}, gone from the model"
+    if others:
+        yield f"features: {others} answers of versions that do not know all of them"
 
 
 def _beside(table: pl.DataFrame, others: Sequence[pl.DataFrame]) -> pl.DataFrame:
