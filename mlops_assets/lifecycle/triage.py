@@ -29,6 +29,8 @@ after quiet hours, and came to 0.044 more in a year of flights."""
 ATOM = 0.15
 """A number the reference never has, in so many rows, is no measurement: weather came to 0.13."""
 
+_ROUNDING = 1e-9
+
 _CONSTANT = 5
 """So many different quantiles had a column that cannot have become constant by nature."""
 
@@ -92,16 +94,17 @@ def _is_bug(finding: Finding, column: ColumnDrift) -> bool:
     if finding.aspect == "missing":
         return column.role != "label" and finding.now - finding.before >= BURST
     if finding.aspect == "unseen" and column.kind == "numeric":
-        return finding.now >= ATOM or not _is_season(column, near=0.05)
-    return finding.aspect == "unseen" or not _is_season(column)
+        return finding.now >= ATOM or not _is_season(column, finding.now, near=0.05)
+    return finding.aspect == "unseen" or not _is_season(column, finding.now)
 
 
-def _is_season(column: ColumnDrift, near: float = 1.0) -> bool:
-    """Whether values beyond the range are near it, or went there together with the middle.
+def _is_season(column: ColumnDrift, share: float, near: float = 1.0) -> bool:
+    """Whether values beyond the range are near it, or went there together with the rest.
 
     Near is ``near`` of the width of the range, 3 times that where rare large values are the nature
     of a column (rain): a year of flight features, compared up to ten months apart, went no
-    further than a width. Together: at most half as far again as the quantile that moved most.
+    further than a width. Together: at most half as far again as the quantile that moved most, of
+    those that are not made of the ``share`` of the rows with such values.
     """
     before, now = column.reference, column.current
     if before is None or now is None or not before.quantiles or not now.quantiles:
@@ -111,10 +114,12 @@ def _is_season(column: ColumnDrift, near: float = 1.0) -> bool:
     if lowest is None or highest is None or low is None or high is None:
         return False
     beyond, width = max(high - highest, lowest - low, 0.0), highest - lowest
-    moves = [abs(y - x) for x, y in zip(before.quantiles, now.quantiles, strict=True)]
+    pairs = zip(before.quantiles, now.quantiles, strict=True)
+    moves = sorted((abs(y - x) for x, y in pairs), reverse=True)
+    own = int(share / (1 - now.missing) * (len(moves) + 1) + _ROUNDING)
     heavy = before.quantiles[-1] - before.quantiles[0] < 0.1 * width
     close = beyond <= near * width * (3 if heavy else 1)
-    return close or (column.drifted and beyond <= 1.5 * max(moves))
+    return close or (column.drifted and beyond <= 1.5 * moves[min(own, len(moves) // 2)])
 
 
 def _find_constant(before: ColumnSummary, now: ColumnSummary) -> str | None:
