@@ -112,8 +112,9 @@ def _usually_new(held: pl.DataFrame, days: Days) -> tuple[float, float]:
         return 0.0, 0.0
     stretch, rows = own["stretch"].to_numpy(), own["rows_before"].to_numpy()
     size = np.bincount(days.stretches, days.rows[: days.reference])
-    shares = rows / size[stretch]
-    return float(np.bincount(stretch, shares).max()), float(shares.max())
+    # Values come in any order: sums of whole rows are the same in each, those of shares are not.
+    together = np.bincount(stretch, rows, minlength=len(size)) / size
+    return float(together.max()), float((rows / size[stretch]).max())
 
 
 def _number(held: pl.DataFrame, days: Days, policy: DriftPolicy) -> Finding | None:

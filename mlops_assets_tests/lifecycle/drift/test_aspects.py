@@ -142,6 +142,17 @@ def test_rare_levels_of_many_are_new_now_and_then_without_a_finding(random):
     assert found.before > 0.005
 
 
+def test_the_same_rows_give_the_same_finding_to_the_last_digit_in_whatever_order(random):
+    names = (random.zipf(1.2, size=3500) % 9000).astype(str)
+    names[2800::5] = "new"
+    sides = table(names[:2800]), table(names[2800:])
+    found = set()
+    for seed in range(8):
+        before, now = (side.sample(fraction=1, shuffle=True, seed=seed) for side in sides)
+        found.add(measure_drift(before, now, [LEVEL], POLICY, day="day").columns)
+    assert len(found) == 1
+
+
 @pytest.mark.parametrize("value", [-1.0, 999.0, 0.0])
 def test_one_percent_of_a_new_number_among_numbers_that_recur_is_found(random, value):
     reference, current = (random.integers(20, 90, size=size) for size in (2800, 700))
