@@ -62,15 +62,18 @@ class EvidentlyReports:
 def _build_page(
     name: str, reference: pl.DataFrame, current: pl.DataFrame, report: DriftReport
 ) -> str:
-    # Evidently refuses a column without a value on either side; the verdict speaks of it.
+    both = set(current.columns) & set(reference.columns)
+    held = [column for column in report.columns if column.column in both]
+    current, reference = (_sample(table, held) for table in (current, reference))
+    # Evidently refuses a column without a value on either side, and a few may be lost by the
+    # sample; the verdict speaks of it.
     drawn = [
         column
-        for column in report.columns
+        for column in held
         if all(_has_values(table, column.column) for table in (current, reference))
     ]
     if not drawn:
         return _NOTHING.format(name=html.escape(name))
-    current, reference = (_sample(table, drawn) for table in (current, reference))
     kinds = {column.column: column.kind for column in drawn}
     page: str = run_preset(reference, current, kinds).get_html_str(as_iframe=False)
     return page.replace(_BODY, _BODY + _describe(name, report), 1)
@@ -90,8 +93,6 @@ def _describe(name: str, report: DriftReport) -> str:
 
 
 def _has_values(table: pl.DataFrame, name: str) -> bool:
-    if name not in table.columns:
-        return False
     known = table[name].drop_nulls()
     return not (known.drop_nans() if known.dtype.is_float() else known).is_empty()
 
@@ -108,7 +109,7 @@ def _sample(table: pl.DataFrame, columns: Sequence[ColumnDrift]) -> pl.DataFrame
         else pl.col(column.column).cast(as_text).str.replace_all("<", "\u2039", literal=True)
         for column in columns
     ]
-    return table.select(cells).sample(min(_SAMPLE, table.height), seed=0)
+    return table.sample(min(_SAMPLE, table.height), seed=0).select(cells)
 
 
 def run_preset(

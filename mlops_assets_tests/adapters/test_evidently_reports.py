@@ -190,6 +190,15 @@ def test_a_column_without_values_is_left_out_and_the_others_are_drawn(reports, s
     assert "distance_flown" not in without_verdict(page)
 
 
+@pytest.mark.parametrize("side", ["reference", "current"])
+def test_a_column_that_lost_all_but_one_value_leaves_the_others_drawn(reports, side):
+    tables = {"reference": REFERENCE, "current": table(20_000, 2)}
+    tables[side] = table(20_000, 3).with_columns(
+        distance_flown=pl.when(pl.int_range(pl.len()) == 2).then("distance_flown")
+    )
+    assert "carrier_code" in without_verdict(draw(reports, **tables).read_text())
+
+
 def test_when_no_column_has_values_then_the_page_says_so(reports):
     empty = CURRENT.with_columns(
         distance_flown=pl.lit(None, pl.Float64), carrier_code=pl.lit(None, pl.String)
