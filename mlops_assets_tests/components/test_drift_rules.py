@@ -17,7 +17,8 @@ MISSING = Finding("missing", 0.01, 0.2, "missing in 20.0 % of the rows, 1.0 % in
 
 
 def report(*columns: ColumnDrift) -> DriftReport:
-    verdict = Verdict("reference_still_holds", "inconclusive", "3 rows on 1 days")
+    outcome = "passed" if columns else "inconclusive"
+    verdict = Verdict("reference_still_holds", outcome, "3 rows on 1 days")
     return DriftReport(columns, 0.0, verdict, replace(verdict, name="values_are_intact"), 10, 10)
 
 
@@ -87,3 +88,10 @@ def test_of_many_flagged_columns_the_rest_is_counted():
 
 def test_where_nothing_was_compared_nobody_can_tell():
     assert say_alarm(report()) == "cannot tell: 3 rows on 1 days"
+
+
+def test_where_days_are_too_few_what_is_flagged_all_the_same_is_named():
+    unknown = Verdict("reference_still_holds", "inconclusive", "3 reference days")
+    assert say_alarm(replace(report(FINE), verdict=unknown)) == "cannot tell: 3 reference days"
+    flagged = replace(report(replace(FINE, drifted=True)), verdict=unknown)
+    assert say_alarm(flagged).startswith("yes: 1 of 1")

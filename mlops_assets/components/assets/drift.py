@@ -29,7 +29,7 @@ HISTORY = 26
 
 
 class DriftReportConfig(dg.Config):
-    """``render``: draw the Evidently page where a verdict is not green (``alarms``), ``always``, or
+    """``render``: draw the Evidently page where a verdict failed (``alarms``), ``always``, or
     ``never``."""
 
     render: stage.Render = "alarms"

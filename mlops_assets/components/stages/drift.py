@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from mlops_assets.lifecycle.rollout.state import Champion
 
 Render = Literal["alarms", "always", "never"]
-"""When the Evidently page is drawn: where a verdict is not green or the triage names a cause, each
+"""When the Evidently page is drawn: where a verdict failed or the triage names a cause, each
 time, or not at all."""
 
 
@@ -100,8 +100,9 @@ def compare_with_reference(
 
 def _is_drawn(report: DriftReport, cause: Triage, render: Render) -> bool:
     """A page takes many seconds; a column or two that moved with the season are worth none."""
-    green = report.verdict.passed and report.intact.passed and cause.cause == "nothing"
-    return render == "always" or (render == "alarms" and not green)
+    outcomes = {report.verdict.outcome, report.intact.outcome}
+    red = "failed" in outcomes or cause.cause != "nothing"
+    return render == "always" or (render == "alarms" and red)
 
 
 def read_entry(

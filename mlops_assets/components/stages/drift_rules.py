@@ -30,7 +30,8 @@ def say_rules(policy: DriftPolicy, retraining: RetrainingPolicy) -> tuple[str, .
         f"flagged weigh {policy.drift_share:.0%} or more by importance{ignored}; values are not "
         "intact when anything is missing, unseen or out of range",
         f"compared are the {policy.reference} partitions before the training date; less than "
-        f"{policy.minimum_rows} rows or {policy.minimum_days} days on a side is inconclusive",
+        f"{policy.minimum_rows} rows or {policy.minimum_days} days on a side is inconclusive, "
+        "and so are too few days to flag one column among all",
         f"a retraining is asked for when {retraining.violated} of the last {retraining.windows} "
         f"windows drifted; a data bug never asks (retraining is "
         f"{retraining.mode.replace('_', ' ')})",
@@ -41,7 +42,7 @@ def say_rules(policy: DriftPolicy, retraining: RetrainingPolicy) -> tuple[str, .
 def say_alarm(report: DriftReport) -> str:
     """Whether anything was flagged, and what of which columns."""
     flagged = [column for column in report.columns if column.flagged]
-    if not report.columns:
+    if not flagged and report.verdict.outcome == "inconclusive":
         return f"cannot tell: {report.verdict.reason}"
     if not flagged:
         return f"no: none of {len(report.columns)} columns is flagged"

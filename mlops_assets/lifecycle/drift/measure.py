@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from mlops_assets.lifecycle.drift.columns import OtherColumn
@@ -48,9 +49,11 @@ def measure_drift(
 ) -> DriftReport:
     """Compare each feature between the two tables; ``day`` names the column of dates.
 
-    ``weights`` is the importance of each feature (1 each when None); negative ones count as 0.
-    ``also`` are predictions and labels: they weigh nothing, and come after the features. Raises
-    ``FeatureError`` when a value does not fit the kind of its column.
+    Too few days to ever flag one column among all are inconclusive, unless many columns at once or
+    values far out alarm all the same. ``weights`` is the importance of each feature (1 each when
+    None); negative ones count as 0. ``also`` are predictions and labels: they weigh nothing, and
+    come after the features. Raises ``FeatureError`` when a value does not fit the kind of its
+    column.
     """
     few = _too_few(reference, current, day, policy)
     if few:
@@ -74,10 +77,16 @@ def measure_drift(
             examined.append(_examine(sample, alone, other.role, policy))
     columns = _flag(examined, _normalised(features, weights), policy)
     drifted = math.fsum(column.weight for column in columns if column.drifted)
-    verdict = judge_drift([c for c in columns if c.role == "feature"], drifted, policy)
-    return DriftReport(
-        columns, drifted, verdict, judge_values(columns), reference.height, current.height
+    done = sum(1 + len(one.suspicions) for one in examined)
+    weak = _too_weak(reference[day].n_unique(), current[day].n_unique(), policy, done)
+    verdict, intact = (
+        replace(judged, outcome="inconclusive", reason=weak) if weak and judged.passed else judged
+        for judged in (
+            judge_drift([c for c in columns if c.role == "feature"], drifted, policy),
+            judge_values(columns),
+        )
     )
+    return DriftReport(columns, drifted, verdict, intact, reference.height, current.height)
 
 
 def judge_drift(columns: Sequence[ColumnDrift], share: float, policy: DriftPolicy) -> Verdict:
@@ -179,15 +188,18 @@ def _too_few(
     return _too_weak(reference[day].n_unique(), current[day].n_unique(), policy)
 
 
-def _too_weak(reference: int, current: int, policy: DriftPolicy) -> str | None:
-    """Why no permutation of so few days can alarm, however far apart the two sides are."""
+def _too_weak(reference: int, current: int, policy: DriftPolicy, tests: int = 1) -> str | None:
+    """Why no permutation of so few days can alarm for one test among so many, however far apart
+    the two sides are. Many at once still can, so that green alone would be a lie."""
     # Swapping sides of equal length leaves the effect as it is: two of all ways to choose.
     ways = math.comb(reference + current, current) / (2 if reference == current else 1)
-    if 1 / ways <= policy.false_discovery_rate:
+    needed = policy.false_discovery_rate / tests
+    if 1 / ways <= needed:
         return None
+    among = f" by one of {tests} tests" if tests > 1 else ""
     return (
         f"{reference} reference days and {current} current days give p-values of at least "
-        f"{1 / ways:.3g}, {policy.false_discovery_rate:g} is needed to tell them apart"
+        f"{1 / ways:.3g}, {needed:.3g} is needed to tell them apart{among}"
     )
 
 

@@ -17,9 +17,9 @@ class DriftPolicy:
     far out of its range. ``permutations``: at least so many; more with many columns.
     ``drift_share``: the share of columns, weighted by importance, that makes a window drift.
     ``minimum_rows`` and ``minimum_days``: less than this on either side is inconclusive, and so
-    are too few days to ever fall below ``false_discovery_rate``.
+    are too few days to ever fall below ``false_discovery_rate`` with one column among all.
     ``reference``: how many partitions before the training date are the reference.
-    ``ignore``: features left out of the drift share, such as seasons.
+    ``ignore``: features that are not looked at, such as seasons.
     """
 
     false_discovery_rate: float = 0.05

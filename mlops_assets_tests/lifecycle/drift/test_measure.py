@@ -285,6 +285,26 @@ def test_days_that_are_just_enough_to_alarm_do_so(random, days):
     assert one(drift(before, after, policy=policy)).drifted
 
 
+@pytest.mark.parametrize(
+    ("shifted", "outcome"), [(0, "inconclusive"), (1, "inconclusive"), (8, "failed")]
+)
+def test_days_too_few_to_flag_one_column_of_many_are_not_green(random, shifted, outcome):
+    def side(days: int, moved: float) -> pl.DataFrame:
+        means = [moved * (n < shifted) for n in range(8)]
+        values = {f"x{n}": random.normal(mean, size=100 * days) for n, mean in enumerate(means)}
+        return by_day(range(100 * days), days, name="row").with_columns(**values)
+
+    features = [Feature(f"x{n}", "numeric") for n in range(8)]
+    report = drift(side(3, 0.0), side(7, 9.0), *features)
+    assert report.verdict.outcome == outcome
+    if outcome == "inconclusive":
+        assert report.intact.outcome == "inconclusive"
+        assert report.verdict.reason == (
+            "3 reference days and 7 current days give p-values of at least 0.00833, "
+            "0.00625 is needed to tell them apart by one of 8 tests"
+        )
+
+
 # --- the verdict on a window --------------------------------------------------------------------
 
 
