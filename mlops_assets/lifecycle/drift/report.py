@@ -29,7 +29,7 @@ class Finding:
 @dataclass(frozen=True)
 class ColumnSummary:
     """One side of a column: the share that is missing and, of a numeric one, the quantiles from
-    5 % to 95 % in steps of 5 and the extremes of what is known."""
+    5 % to 95 % in steps of 5 and the extremes of what is known, without a few strays."""
 
     missing: float
     quantiles: tuple[float, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mlops_assets.lifecycle.drift.report import ColumnSummary
 from mlops_assets.lifecycle.drift.sample import Column, Days
+from mlops_assets.lifecycle.drift.tails import find_ends
 
 
 def summarise(column: Column, days: Days) -> tuple[ColumnSummary, ColumnSummary]:
@@ -21,4 +22,4 @@ def _side(column: Column, days: Days, first: int, end: int) -> ColumnSummary:
     if not column.numeric or not known.size:
         return ColumnSummary(missing)
     quantiles = np.quantile(known, np.arange(5, 100, 5) / 100).tolist()
-    return ColumnSummary(missing, tuple(quantiles), float(known.min()), float(known.max()))
+    return ColumnSummary(missing, tuple(quantiles), *find_ends(known))

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mlops_assets.lifecycle.drift.permutation import p_value
 from mlops_assets.lifecycle.drift.policy import DriftPolicy
 from mlops_assets.lifecycle.drift.report import Finding
 from mlops_assets.lifecycle.drift.sample import Column, Days
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+_STRAY = 0.0005
+"""At most this share of the values at either end may be strays."""
 
 _DAYS = 2
 _FAR = 3.5
@@ -27,14 +36,16 @@ def find_range(column: Column, days: Days, policy: DriftPolicy) -> Finding | Non
         return None
     is_now = column.day >= days.reference
     before = column.values[~is_now]
-    if not before.size or np.ptp(before) == 0:
+    lowest, highest = find_ends(before) if before.size else (0.0, 0.0)
+    if lowest == highest:
         return None
-    lowest, highest = float(before.min()), float(before.max())
-    outside = is_now & (abs(column.values - (lowest + highest) / 2) > _FAR * (highest - lowest))
+    away = _is_far(column.values, lowest, highest)
+    outside = is_now & away
     now, on = float(outside.sum()) / days.current_rows, np.unique(column.day[outside])
     if now < policy.tail - _ROUNDING or len(on) < _DAYS:
         return None
-    if p_value(days.dealt[:, on].min(axis=1)) > policy.false_discovery_rate:
+    rows = np.bincount(column.day[away], minlength=len(days.rows))
+    if p_value(days.dealt @ rows) > policy.false_discovery_rate:
         return None
     far = column.values[outside]
     said = (
@@ -42,3 +53,22 @@ def find_range(column: Column, days: Days, policy: DriftPolicy) -> Finding | Non
         f"{lowest:g} to {highest:g}, the range of the reference"
     )
     return Finding("range", 0.0, now, said)
+
+
+def find_ends(values: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """The lowest and the highest value, without a few that lie far beyond all others: one -999 of
+    long ago must not hide the many of today."""
+    import numpy as np
+
+    few = int(_STRAY * len(values))
+    inner = np.partition(values, (few, len(values) - 1 - few))
+    low, high = inner[few], inner[len(values) - 1 - few]
+    near = values if low == high else values[~_is_far(values, low, high)]
+    return float(near.min()), float(near.max())
+
+
+def _is_far(
+    values: npt.NDArray[np.float64], lowest: float, highest: float
+) -> npt.NDArray[np.bool_]:
+    far: npt.NDArray[np.bool_] = abs(values - (lowest + highest) / 2) > _FAR * (highest - lowest)
+    return far
