@@ -44,7 +44,7 @@ demo: $(READY)  ## run the whole loop once on the real flights (a few minutes)
 
 .PHONY: test
 test: $(READY)  ## run all tests, two files at a time
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: dev
 dev: $(READY)  ## Dagster UI and daemon, model server, MLflow, Optuna, drift reports, on 127.0.0.1
