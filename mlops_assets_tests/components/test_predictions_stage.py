@@ -22,7 +22,7 @@ from mlops_assets.adapters.journal import write_rollout
 from mlops_assets.adapters.jsonl_telemetry import JsonlTelemetry
 from mlops_assets.components.assets.monitoring import build_monitoring_assets
 from mlops_assets.components.stages import predictions as stage
-from mlops_assets.lifecycle.errors import TableConflict
+from mlops_assets.lifecycle.errors import RefusedError, TableConflict
 from mlops_assets.lifecycle.rollout.state import RolloutState
 from mlops_assets_tests.adapters import prediction_lines
 
@@ -159,6 +159,10 @@ class TestRows:
         assert rows["entity"].to_list() == ["e", "f", "f"]
         read = stage.read_predictions(world.model, [WEEK], tables)
         assert stage.select_features(world.model, read).height == 3
+
+    def test_before_anything_was_collected_reading_says_what_to_do(self, world, tables):
+        with pytest.raises(RefusedError, match="materialize predictions first"):
+            stage.read_predictions(world.model, [WEEK], tables)
 
     def test_attempts_that_failed_are_counted_and_not_kept(self, log, collect, kept):
         log(

@@ -12,7 +12,7 @@ from mlops_assets.adapters.ports import Clock, Ledger, TableStore, TableVersion
 from mlops_assets.adapters.serving_ports import Telemetry
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.stages.data import by_partition
-from mlops_assets.lifecycle.errors import TableConflict
+from mlops_assets.lifecycle.errors import RefusedError, TableConflict
 
 if TYPE_CHECKING:
     import polars as pl
@@ -122,8 +122,14 @@ def prune_log(
 def read_predictions(
     model: ModelDefinition, keys: Sequence[str], tables: TableStore
 ) -> pl.DataFrame:
-    """The collected rows of partitions; columns that older tables lack are null."""
-    rows = tables.read(model.table("predictions"), keys)
+    """The collected rows of partitions; columns that older tables lack are null.
+
+    Raises ``RefusedError`` before any were collected.
+    """
+    table = model.table("predictions")
+    if tables.version(table) is None:
+        raise RefusedError(f"{table}: nothing was collected yet; materialize predictions first")
+    rows = tables.read(table, keys)
     return _with_columns(model, rows)
 
 
