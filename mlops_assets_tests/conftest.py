@@ -1,11 +1,15 @@
-"""The order in which tests are begun."""
+"""What holds for every test."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")  # a busy machine is no counterexample
 
 SLOWEST_FIRST = ("e2e", "loop", "faults", "commands", "adapters")
 """Folders in the order in which they are begun; all others follow as they come."""

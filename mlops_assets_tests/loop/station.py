@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -39,19 +40,29 @@ def after(month: str) -> datetime:
 
 
 class Station:
-    """A model whose months are delivered as one file each, and ingested as its schedule asks."""
+    """A model whose months are delivered as one file each, and ingested as its schedule asks.
 
-    def __init__(self, make_world: MakeWorld, folder: Path) -> None:
+    With ``begun`` another station, it begins with a copy of all that one was delivered and made.
+    """
+
+    def __init__(self, make_world: MakeWorld, folder: Path, begun: Station | None = None) -> None:
         self.folder = folder
-        (folder / "days").mkdir()
+        if begun:
+            shutil.copytree(begun.folder / "days", folder / "days")
+        else:
+            (folder / "days").mkdir()
         (folder / "model.py").write_text((EXAMPLE / "model.py").read_text())
         days = {**written(RAIN)["sources"]["days"], "path": "days/{partition}.csv.gz"}
-        made: World = make_world({"sources": {"days": days}}, folder=folder)
-        # A schedule finds its instance by reference, which one in memory has not.
-        (made.state / "dagster").mkdir()
-        self.world = replace(
-            made, instance=dg.DagsterInstance.local_temp(str(made.state / "dagster"))
+        made: World = make_world(
+            {"sources": {"days": days}}, folder=folder, rows_of=begun and begun.world
         )
+        # A schedule finds its instance by reference, which one in memory has not.
+        home = made.state / "dagster"
+        if begun:
+            shutil.copytree(begun.world.state / "dagster", home)
+        else:
+            home.mkdir()
+        self.world = replace(made, instance=dg.DagsterInstance.local_temp(str(home)))
 
     def deliver(self, month: str, change: Callable[[Lines], Lines] = lambda lines: lines) -> None:
         text = "\n".join(change(lines_of(month)))

@@ -23,9 +23,17 @@ from mlops_assets_tests.loop.station import (
 )
 
 
+@pytest.fixture(scope="module")
+def begun(make_world, tmp_path_factory) -> Station:
+    made = Station(make_world, tmp_path_factory.mktemp("begun"))
+    made.begin()
+    return made
+
+
 @pytest.fixture
-def station(make_world, tmp_path) -> Station:
-    return Station(make_world, tmp_path)
+def station(make_world, begun, tmp_path) -> Station:
+    """All months up to ``LAST`` delivered in time and ingested."""
+    return Station(make_world, tmp_path, begun)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +49,6 @@ def in_time(make_world, tmp_path_factory) -> Station:
 
 def test_a_late_month_fails_alone_and_what_looked_back_on_it_is_built_again(station, in_time):
     late, next_one, one_more, last = MONTHS[8:12]
-    station.begin()
     (refused,) = station.run(late)
     assert f"{late}.csv.gz: the file cannot be read" in failure(refused)
     for month in (next_one, one_more):
@@ -60,7 +67,6 @@ def test_a_late_month_fails_alone_and_what_looked_back_on_it_is_built_again(stat
 
 
 def test_a_run_that_cannot_succeed_is_asked_for_once_for_each_complaint(station):
-    station.begin()
     station.deliver(MONTHS[9])
     keys = [{request.run_key for request in station.ask(month)} for month in MONTHS[9:11]]
     alone = [[key for key in found if "refused" in key] for found in keys]
@@ -70,7 +76,6 @@ def test_a_run_that_cannot_succeed_is_asked_for_once_for_each_complaint(station)
 
 def test_a_month_mended_by_hand_is_followed_by_those_that_looked_back_on_it(station, in_time):
     dry = [month for month in MONTHS if month <= LAST][3]
-    station.begin()
     station.deliver(dry, lambda lines: [lines[0], *(set_rain(line, "0.0") for line in lines[1:])])
     assert station.world.job("ingest", dry).success
     following = MONTHS[4]
@@ -94,7 +99,6 @@ def set_rain(line: str, amount: str) -> str:
 
 
 def test_the_same_month_delivered_twice_holds_no_row_twice(station, in_time):
-    station.begin()
     station.deliver(LAST)
     assert station.world.job("ingest", LAST).success
     assert_as_in_time(station, in_time, *MONTHS[:8])
@@ -102,7 +106,6 @@ def test_the_same_month_delivered_twice_holds_no_row_twice(station, in_time):
 
 
 def test_rows_that_stand_twice_in_a_file_refuse_it_by_line_and_the_tables_stay(station):
-    station.begin()
     before = station.tables()
     station.deliver(LAST, lambda lines: [*lines, *lines[1:3]])
     said = failure(station.world.job("ingest", LAST))
@@ -115,7 +118,6 @@ def test_rows_that_stand_twice_in_a_file_refuse_it_by_line_and_the_tables_stay(s
 
 def test_a_month_without_rows_is_empty_is_noticed_and_costs_no_other(station, in_time):
     empty, following = MONTHS[8], MONTHS[9]
-    station.begin()
     station.deliver(empty, lambda lines: lines[:1])
     (run,) = station.run(empty)
     assert run.success
@@ -147,7 +149,6 @@ def test_monitoring_of_a_month_without_rows_is_neither_green_nor_red(make_world,
 
 def test_half_a_month_is_noticed_and_replaced_as_a_whole_when_the_rest_arrives(station, in_time):
     half, following = MONTHS[8], MONTHS[9]
-    station.begin()
     station.deliver(half, lambda lines: lines[:14])
     (run,) = station.run(half)
     assert run.success
@@ -168,7 +169,6 @@ def test_half_a_month_is_noticed_and_replaced_as_a_whole_when_the_rest_arrives(s
 
 
 def test_the_share_of_usual_rows_that_warns_is_stated_in_yaml(station):
-    station.begin()
     station.world = station.world.stating({"validation": {"usual_rows": 0.3}}, station.folder)
     station.deliver(LAST, lambda lines: lines[:14])
     assert warnings(station.world.job("ingest", LAST)) == {}
@@ -178,7 +178,6 @@ def test_the_share_of_usual_rows_that_warns_is_stated_in_yaml(station):
 
 
 def test_rows_in_any_order_are_the_same_rows(station, in_time):
-    station.begin()
     station.deliver(LAST, lambda lines: [lines[0], *sorted(lines[1:], key=hash)])
     assert station.world.job("ingest", LAST).success
     for table in ("validated_days", "labels", "features"):
@@ -190,7 +189,6 @@ def test_rows_in_the_file_of_another_month_are_named_and_belong_to_neither_by_mi
     station, in_time
 ):
     early, following = MONTHS[8], MONTHS[9]
-    station.begin()
     station.deliver(early, lambda lines: lines[:-3])
     station.deliver(following, lambda lines: [*lines, *lines_of(early)[-3:]])
     (run,) = station.run(following)
@@ -250,7 +248,6 @@ def column(change: Callable[[list[str]], list[str]]) -> Callable[[Lines], Lines]
 def test_a_month_of_another_shape_is_refused_with_one_message_and_the_tables_stay(
     station, change, said
 ):
-    station.begin()
     before = station.tables()
     station.deliver(LAST, change)
     summary, reason = failure(station.world.job("ingest", LAST)).splitlines()
@@ -265,7 +262,6 @@ def _words(values: list[str]) -> list[str]:
 
 
 def test_a_column_more_changes_nothing(station, in_time):
-    station.begin()
     station.deliver(LAST, lambda lines: [f"{lines[0]},sunshine", *(f"{x},7" for x in lines[1:])])
     assert station.world.job("ingest", LAST).success
     assert_as_in_time(station, in_time, *MONTHS[:8])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -86,6 +87,7 @@ def arguments(folder):
 
 
 def open_files():
+    gc.collect()  # What earlier tests have left is closed now, and not in between.
     return len(list(Path("/proc/self/fd").iterdir()))
 
 

@@ -10,6 +10,7 @@ from mlops_assets.adapters.sql_ledger import SqlLedger
 from mlops_assets.commands.replay_year.fitting import INGESTED, fit_models, ingest_rows, list_weeks
 from mlops_assets_tests.commands.replay_year.conftest import MONTHS
 from mlops_assets_tests.examples.reading import read_example
+from mlops_assets_tests.long_form import takes_minutes
 
 
 def trained(base: Path) -> dict[str, list[str]]:
@@ -35,6 +36,7 @@ def test_when_prepared_again_then_nothing_is_ingested_or_fitted_anew(prepared, r
     assert said == []
 
 
+@takes_minutes
 def test_when_interrupted_before_its_rows_were_whole_then_it_begins_from_nothing(
     prepared, rain, tmp_path
 ):
