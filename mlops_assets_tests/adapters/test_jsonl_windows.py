@@ -78,7 +78,7 @@ def ramps(draw):
     return lines
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(ramps(), st.integers(1, 41))
 def test_windows_are_what_the_words_say_however_many_lines_are_read_at_once(lines, size):
     written = [json.dumps(each).encode() for each in lines]

@@ -92,7 +92,7 @@ tunings = st.builds(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(tunings, st.integers(0, 1000))
 def test_whichever_worker_is_faster_the_trials_are_the_same(tuning, order):
     orderly, said = [], []
@@ -102,7 +102,7 @@ def test_whichever_worker_is_faster_the_trials_are_the_same(tuning, order):
     assert said == orderly == list(expected.trials)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(tunings, st.lists(st.integers(0, 14), max_size=3), st.integers(0, 1000))
 def test_wherever_a_search_stops_it_goes_on_as_an_unbroken_one(tuning, stops, order):
     expected = in_process(optuna.create_study(), tuning)
@@ -116,7 +116,7 @@ def test_wherever_a_search_stops_it_goes_on_as_an_unbroken_one(tuning, stops, or
     assert said == list(expected.trials)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(tunings, st.lists(st.integers(1, 14), min_size=1, max_size=4))
 def test_trials_that_are_asked_for_in_portions_are_those_asked_for_at_once(tuning, portions):
     study = optuna.create_study()
@@ -141,7 +141,7 @@ def expected_pruning(trials, workers):
         yield given_up
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 100), st.integers(1, 4))
 def test_a_trial_is_given_up_when_it_is_worse_than_the_median_of_earlier_rounds(seed, workers):
     tuning = Tuning(SPACE, trials=14, seed=seed, workers=workers, pruning=True)

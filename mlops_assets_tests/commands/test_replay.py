@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.commands.replay import Replayed, build_request, replay
@@ -31,7 +31,6 @@ def table(rows: int) -> pl.DataFrame:
     )
 
 
-@settings(deadline=None)
 @given(st.integers(1, 12))
 def test_a_batch_holds_what_requests_of_one_row_hold(rows):
     stored = table(rows)

@@ -94,7 +94,7 @@ def test_partitions_follow_one_another_without_gap_or_overlap(calendar):
     assert [end for _, end in found[:-1]] == [begin for begin, _ in found[1:]]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     cadence=st.sampled_from(["daily", "weekly", "monthly"]),
     zone=st.sampled_from(ZONES),
@@ -209,7 +209,7 @@ def test_given_a_partition_that_has_begun_then_a_model_can_be_trained_as_of_it(
         assert keys(build_partitions(model.calendar))[-1] == ended
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(length=st.integers(1, 12), minimum=st.integers(1, 4), calibration=st.integers(0, 3))
 def test_partitions_to_train_as_of_are_the_last_of_the_calendar_and_at_least_one(
     length, minimum, calibration

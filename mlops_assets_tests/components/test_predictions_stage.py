@@ -312,7 +312,7 @@ class TestAtTheSameTime:
         assert sorted(found) == sorted(expected)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.data())
 def test_however_often_and_wherever_it_is_cut_short_the_rows_end_the_same(world_model, data):
     """Lines arrive in any order, collections are killed, and what is collected is pruned."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.lifecycle.alerting import (
@@ -261,7 +261,6 @@ def played(stream, minutes):
     return world, last
 
 
-@settings(deadline=None)
 @given(stream=STREAMS)
 def test_whatever_lasts_is_told_at_most_once_within_a_day(stream):
     world, _ = played(stream, minutes=1)
@@ -269,7 +268,6 @@ def test_whatever_lasts_is_told_at_most_once_within_a_day(stream):
     assert len(told) == len(set(told))
 
 
-@settings(deadline=None)
 @given(stream=STREAMS)
 def test_whatever_lasts_as_long_as_the_pause_is_told(stream):
     # given a last tick at which all that ever happened is still there, after every pause
@@ -279,7 +277,6 @@ def test_whatever_lasts_as_long_as_the_pause_is_told(stream):
     assert told == set(known)
 
 
-@settings(deadline=None)
 @given(stream=STREAMS)
 def test_the_counts_of_the_messages_add_up_to_what_happened(stream):
     everything = list(dict.fromkeys(one for found in stream for one in found))
@@ -288,7 +285,6 @@ def test_the_counts_of_the_messages_add_up_to_what_happened(stream):
     assert all(len({one.key for one in alert.occurrences}) == 1 for alert in world.messages)
 
 
-@settings(deadline=None)
 @given(order=st.permutations(range(6)), copies=st.integers(1, 3))
 def test_neither_order_nor_repetition_of_what_was_gathered_changes_a_message(order, copies):
     found = [

@@ -8,7 +8,7 @@ from datetime import date
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.lifecycle.backtest import (
@@ -58,7 +58,6 @@ def drift_plan(trained, partitions, policy, judge) -> dict[str, str]:
 # --- rules every plan keeps ---------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(trained=TRAINED, partitions=PARTITIONS, policy=POLICIES, drifted=PARTITIONS)
 def test_no_partition_is_answered_by_a_model_trained_as_of_a_later_one(
     trained, partitions, policy, drifted
@@ -74,7 +73,6 @@ def test_no_partition_is_answered_by_a_model_trained_as_of_a_later_one(
         assert set(plan) == {partition for partition in partitions if partition >= min(trained)}
 
 
-@settings(deadline=None)
 @given(trained=TRAINED, partitions=PARTITIONS, policy=POLICIES, drifted=PARTITIONS)
 def test_a_newer_model_is_never_followed_by_an_older_one(trained, partitions, policy, drifted):
     for plan in (
@@ -85,7 +83,6 @@ def test_a_newer_model_is_never_followed_by_an_older_one(trained, partitions, po
         assert answered == sorted(answered)
 
 
-@settings(deadline=None)
 @given(trained=TRAINED, partitions=PARTITIONS)
 def test_scheduled_is_the_newest_model_there_is(trained, partitions):
     ordered = sorted(trained)
@@ -93,20 +90,17 @@ def test_scheduled_is_the_newest_model_there_is(trained, partitions):
     assert plan == {p: ordered[bisect_right(ordered, p) - 1] for p in partitions if p >= ordered[0]}
 
 
-@settings(deadline=None)
 @given(trained=TRAINED, partitions=PARTITIONS, policy=POLICIES)
 def test_given_nothing_ever_drifts_then_drift_triggered_is_frozen(trained, partitions, policy):
     assert drift_plan(trained, partitions, policy, judging()) == plan_frozen(trained, partitions)
 
 
-@settings(deadline=None)
 @given(trained=TRAINED)
 def test_given_all_drifts_and_one_window_is_enough_then_drift_triggered_is_scheduled(trained):
     plan = drift_plan(trained, KEYS, EAGER, judging(always=True))
     assert plan == plan_scheduled(trained, KEYS)
 
 
-@settings(deadline=None)
 @given(trained=TRAINED, policy=POLICIES, drifted=PARTITIONS)
 def test_a_model_serves_at_least_as_long_as_the_cooldown(trained, policy, drifted):
     plan = drift_plan(trained, KEYS, policy, judging(*drifted))
@@ -116,7 +110,6 @@ def test_a_model_serves_at_least_as_long_as_the_cooldown(trained, policy, drifte
         assert KEYS.index(begins[after]) - KEYS.index(before) >= max(policy.cooldown, 1)
 
 
-@settings(deadline=None)
 @given(trained=TRAINED, policy=POLICIES, drifted=PARTITIONS)
 def test_each_change_follows_as_much_drift_as_the_policy_asks_for(trained, policy, drifted):
     plan = drift_plan(trained, KEYS, policy, judging(*drifted))
@@ -244,7 +237,6 @@ def test_given_nothing_could_be_measured_then_there_are_no_means():
     assert replay("frozen", {KEYS[0]: KEYS[0]}, lambda *_: {}).means == {}
 
 
-@settings(deadline=None)
 @given(
     values=st.dictionaries(
         st.sampled_from(KEYS),

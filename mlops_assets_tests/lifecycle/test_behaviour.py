@@ -8,7 +8,7 @@ import math
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.lifecycle.behaviour import Behaviour, judge_behaviour, pick_behaviour_rows
@@ -122,7 +122,6 @@ def test_a_tolerance_does_not_forgive_a_mean_that_moves_the_wrong_way():
     assert "mean change -0.0100, higher is expected" in verdict.reason
 
 
-@settings(deadline=None)
 @given(pairs=st.lists(st.tuples(CHANCE, CHANCE), min_size=1, max_size=30))
 def test_what_is_higher_one_way_is_lower_the_other(pairs):
     before, after = zip(*pairs, strict=True)
@@ -133,7 +132,6 @@ def test_what_is_higher_one_way_is_lower_the_other(pairs):
     assert not (forth.passed and judge(before, after, "lower").passed)
 
 
-@settings(deadline=None)
 @given(
     pairs=st.lists(st.tuples(CHANCE, CHANCE), min_size=1, max_size=30),
     expect=st.sampled_from(["same", "higher", "lower"]),
@@ -259,7 +257,6 @@ def test_an_impossible_statement_is_refused(stated, said):
 # --- the rows it is judged on --------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(height=st.integers(0, 60), count=st.integers(1, 60), seed=st.integers(0, 99))
 def test_rows_are_drawn_once_each_in_order_and_the_same_for_a_seed(height, count, seed):
     rows = pl.DataFrame({"n": range(height)}, schema={"n": int})

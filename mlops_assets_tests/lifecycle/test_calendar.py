@@ -40,7 +40,7 @@ def calendars(draw: st.DrawFn) -> Calendar:
     return Calendar(start, end, cadence, draw(st.sampled_from(ZONES)))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(calendar=calendars())
 def test_every_date_belongs_to_exactly_one_partition(calendar):
     days = pl.date_range(calendar.start, calendar.end, "1d", closed="left", eager=True)
@@ -49,7 +49,7 @@ def test_every_date_belongs_to_exactly_one_partition(calendar):
     assert tuple(dict.fromkeys(assigned)) == calendar.keys
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(calendar=calendars())
 def test_each_partition_begins_where_the_one_before_finishes(calendar):
     begins = [calendar.begin(key) for key in calendar.keys]
@@ -59,7 +59,7 @@ def test_each_partition_begins_where_the_one_before_finishes(calendar):
     assert {moment.utcoffset() for moment in begins + finishes} == {timedelta(0)}
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(calendar=calendars(), share=st.floats(0, 1, exclude_max=True))
 def test_a_moment_is_assigned_to_the_one_partition_whose_span_holds_it(calendar, share):
     begin, finish = calendar.begin(calendar.keys[0]), calendar.finish(calendar.keys[-1])
@@ -69,7 +69,7 @@ def test_a_moment_is_assigned_to_the_one_partition_whose_span_holds_it(calendar,
     assert pl.select(calendar.assign_moment(pl.lit(moments))).to_series().to_list() == holding
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(calendar=calendars(), data=st.data())
 def test_next_and_before_walk_the_same_keys(calendar, data):
     key = data.draw(st.sampled_from(calendar.keys))
@@ -80,7 +80,7 @@ def test_next_and_before_walk_the_same_keys(calendar, data):
     assert calendar.before(key, count) == calendar.keys[max(index - count, 0) : index]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(calendar=calendars(), data=st.data())
 def test_lookback_adds_the_partitions_before_the_first_and_fills_the_range(calendar, data):
     wanted = tuple(data.draw(st.sets(st.sampled_from(calendar.keys), min_size=1)))
@@ -90,7 +90,7 @@ def test_lookback_adds_the_partitions_before_the_first_and_fills_the_range(calen
     assert calendar.with_lookback(wanted, count) == expected
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(calendar=calendars(), data=st.data())
 def test_a_partition_is_complete_from_the_moment_it_finishes(calendar, data):
     key = data.draw(st.sampled_from(calendar.keys))
@@ -101,7 +101,7 @@ def test_a_partition_is_complete_from_the_moment_it_finishes(calendar, data):
     assert calendar.latest_complete(finish - timedelta(microseconds=1)) == earlier
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(calendar=calendars(), data=st.data())
 def test_a_follower_is_one_that_looks_back_on_it(calendar, data):
     key = data.draw(st.sampled_from(calendar.keys))
@@ -110,7 +110,7 @@ def test_a_follower_is_one_that_looks_back_on_it(calendar, data):
     assert list(calendar.followers(key, count)) == expected
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(calendar=calendars(), data=st.data())
 def test_those_that_have_ended_are_all_up_to_the_last_complete_one(calendar, data):
     moment = calendar.begin(data.draw(st.sampled_from(calendar.keys)))
@@ -165,7 +165,7 @@ def test_dates_outside_the_calendar_get_a_key_all_the_same(weekly):
     assert keys == ["1969-12-29", "2099-12-28", None]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(day=DAYS, cadence=st.sampled_from(["weekly", "monthly"]))
 def test_a_start_within_a_partition_is_refused_with_the_date_to_use(day, cadence):
     first, far = first_date(day, cadence), first_date(day + timedelta(days=400), cadence)

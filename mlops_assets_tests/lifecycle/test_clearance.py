@@ -65,7 +65,7 @@ OVERRIDES = st.none() | st.builds(
 )
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(bound=BOUNDS, verdict=VERDICTS, sequence=st.integers(1, 3), override=OVERRIDES)
 def test_cleared_exactly_when_all_is_bound_and_it_passed_or_an_override_holds(
     bound, verdict, sequence, override
@@ -88,7 +88,6 @@ def test_cleared_exactly_when_all_is_bound_and_it_passed_or_an_override_holds(
         assert said.startswith(f"flights: model {bound.model[:12]} ")
 
 
-@settings(deadline=None)
 @given(
     lasts=st.integers(1, 10_000),
     waited=st.integers(0, 20_000),
@@ -107,7 +106,6 @@ def test_an_override_never_outlives_its_end(lasts, waited, offset):
         assert "its override by the flight desk expired" in refusal(FAILED, made, now=later)
 
 
-@settings(deadline=None)
 @given(seen=st.integers(1, 20), later=st.integers(1, 20))
 def test_an_override_never_outlives_a_newer_verdict(seen, later):
     made = replace(ANSWERED, verdict=seen)
@@ -241,7 +239,6 @@ def test_an_override_for_which_nobody_answers_is_refused():
         build(reason="because")
 
 
-@settings(deadline=None)
 @given(by=st.text(max_size=4), reason=st.text(max_size=SHORTEST_REASON + 4))
 def test_somebody_answers_for_it_when_there_is_a_name_and_a_reason_that_explains(by, reason):
     if by.strip() and len(reason.strip()) >= SHORTEST_REASON:

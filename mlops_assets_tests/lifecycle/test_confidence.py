@@ -50,7 +50,7 @@ def drawn(seed, rows=4000, intercept=0.0, slope=1.0, a=1.5, b=4.0):
 
 
 class TestEstimate:
-    @settings(deadline=None, max_examples=25)
+    @settings(max_examples=25)
     @given(
         seed=st.integers(0, 10_000),
         a=st.floats(0.8, 4),
@@ -81,7 +81,7 @@ class TestEstimate:
         )
         assert near < far / 5
 
-    @settings(deadline=None, max_examples=25)
+    @settings(max_examples=25)
     @given(answered=shares, threshold=st.floats(0, 1))
     def test_it_is_the_mean_over_all_labels_there_could_be(self, answered, threshold):
         answered = np.array(answered)
@@ -97,7 +97,6 @@ class TestEstimate:
         for name, value in mean.items():
             assert said[name] == pytest.approx(value), name
 
-    @settings(deadline=None)
     @given(answered=st.lists(st.sampled_from([0.1, 0.3, 0.35, 0.8]), min_size=2, max_size=12))
     def test_the_auc_is_expected_ranked_pairs_over_expected_pairs(self, answered):
         ranked = pairs = 0.0
@@ -144,7 +143,7 @@ class TestFit:
         assert found.intercept == pytest.approx(-0.7, abs=0.1)
         assert found.rows == 30_000
 
-    @settings(deadline=None, max_examples=40)
+    @settings(max_examples=40)
     @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 1), st.integers(0, 3)), min_size=1))
     def test_whatever_the_rows_it_is_the_minimum_of_the_penalised_loss(self, rows):
         answered, truth, days = (np.array(column) for column in zip(*rows, strict=True))

@@ -35,7 +35,7 @@ def decisions(draw: st.DrawFn):
     return np.array(truth), np.array(probability), policy
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(made=decisions())
 def test_costs_are_those_counted_row_by_row(made):
     truth, probability, policy = made
@@ -50,7 +50,7 @@ def test_costs_are_those_counted_row_by_row(made):
     assert costs["cost_always"] == pytest.approx(cost_of(truth, probability, 0, policy))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(made=decisions())
 def test_precision_and_recall_agree_with_scikit_learn(made):
     truth, probability, policy = made

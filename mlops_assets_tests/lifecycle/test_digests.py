@@ -49,14 +49,14 @@ def test_moving_a_byte_between_parts_changes_the_digest(one, two):
     assert (digest_bytes(*one) == digest_bytes(*two)) == (one == two)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(value=st.dictionaries(st.text(max_size=4), PLAIN, max_size=5))
 def test_a_mapping_is_named_independently_of_its_order(value):
     backwards = dict(reversed(value.items()))
     assert digest_value(value) == digest_value(backwards)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(one=PLAIN, two=PLAIN)
 def test_values_that_differ_have_different_digests(one, two):
     def shape(value: Any) -> str:
@@ -143,13 +143,13 @@ def frame(rows: list[tuple[Any, ...]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(rows=ROWS)
 def test_a_table_made_twice_from_the_same_rows_has_one_fingerprint(rows):
     assert fingerprint(frame(rows)) == fingerprint(frame(list(rows)))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(rows=ROWS, cut=st.integers(0, 12))
 def test_a_table_has_the_same_fingerprint_however_its_rows_were_put_together(rows, cut):
     whole = frame(rows)
@@ -157,7 +157,7 @@ def test_a_table_has_the_same_fingerprint_however_its_rows_were_put_together(row
     assert fingerprint(whole) == fingerprint(pieces)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(one=ROWS, two=ROWS)
 def test_tables_that_differ_have_different_fingerprints(one, two):
     same = frame(one).equals(frame(two))

@@ -61,7 +61,7 @@ def opinions(draw: st.DrawFn):
     return np.array(truth), {name: draw(column) for name in NAMES[: draw(st.integers(1, 3))]}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(made=opinions())
 def test_no_weights_are_better_by_the_certificate_of_convexity(made):
     """For a mixture, loss(w) - loss(best) <= max_k mean(given_k / given @ w) - 1 (Lindsay 1983)."""

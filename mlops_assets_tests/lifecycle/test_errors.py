@@ -6,7 +6,7 @@ import inspect
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.lifecycle import errors
@@ -61,14 +61,12 @@ def test_a_hint_names_the_closest_allowed_word_or_nothing(word, allowed, hint):
     assert did_you_mean(word, allowed) == hint
 
 
-@settings(deadline=None)
 @given(allowed=st.lists(st.text("abcdef_", min_size=1, max_size=12), min_size=1), data=st.data())
 def test_a_word_that_is_allowed_is_its_own_hint(allowed, data):
     word = data.draw(st.sampled_from(allowed))
     assert did_you_mean(word, iter(allowed)) == f"; did you mean '{word}'?"
 
 
-@settings(deadline=None)
 @given(word=st.text(max_size=12), allowed=st.lists(st.text(max_size=12)))
 def test_a_hint_is_empty_or_names_one_of_the_allowed(word, allowed):
     hint = did_you_mean(word, allowed)

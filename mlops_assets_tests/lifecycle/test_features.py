@@ -89,7 +89,7 @@ def rates_by_hand(entities: Any, history: Any, by: list[str], hours: int) -> lis
 BY = st.sampled_from([["group"], ["kind"], ["group", "kind"]])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(entities=ENTITIES, history=HISTORY, by=BY, hours=st.integers(1, 12))
 def test_a_rolling_rate_is_the_share_of_labels_known_in_the_window(entities, history, by, hours):
     rates = rolling_rate(
@@ -102,7 +102,7 @@ def test_a_rolling_rate_is_the_share_of_labels_known_in_the_window(entities, his
     assert rates.to_list() == rates_by_hand(entities, history, by, hours)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(entities=ENTITIES, history=HISTORY, older=HISTORY, newer=HISTORY)
 def test_a_rolling_rate_depends_neither_on_older_history_nor_on_what_is_known_later(
     entities, history, older, newer
@@ -121,7 +121,7 @@ def test_a_rolling_rate_depends_neither_on_older_history_nor_on_what_is_known_la
     assert rates([*afterwards, *history, *long_ago]) == rates(history)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(entities=ENTITIES, history=HISTORY, data=st.data())
 def test_a_rolling_rate_follows_its_entity_whatever_order_rows_come_in(entities, history, data):
     order = data.draw(st.permutations(range(len(entities))))
@@ -143,7 +143,7 @@ def test_a_rolling_rate_follows_its_entity_whatever_order_rows_come_in(entities,
 # --- latest_known -------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     entities=ENTITIES,
     seen=st.sets(st.tuples(st.sampled_from("abc"), st.sampled_from("xy"), HOURS), max_size=25),
@@ -454,7 +454,7 @@ def test_a_table_without_a_time_was_always_known(inputs):
 
 
 @given(hour=st.integers(-2, 240))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_inputs_as_of_a_moment_hold_everything_known_by_then_and_nothing_later(inputs, hour):
     past = inputs.known_by(at(hour))
     known = [moment <= at(hour) for moment in inputs.history[KNOWN_AT]]

@@ -216,7 +216,7 @@ def test_predictions_that_are_no_number_never_pass():
     assert judge(evidence, GatePolicy(champion=ChampionGate()))[CHAMPION].outcome == "inconclusive"
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 20),
     metric=st.sampled_from(METRICS),
@@ -231,7 +231,7 @@ def test_a_wider_margin_never_judges_worse(seed, metric, noise, margins):
     assert outcomes == sorted(outcomes)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 20), noise=st.sampled_from([0.2, 0.35, 2.0]))
 def test_two_models_are_not_both_surely_worse_than_the_other(seed, noise):
     truth, one, two, days = simulate(seed, noise=noise)
@@ -406,7 +406,7 @@ def test_a_champion_without_the_rows_to_compare_on_is_refused(lost):
 # --- names ---------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     minimum=st.dictionaries(st.sampled_from(METRICS), VALUES),
     maximum=st.dictionaries(st.sampled_from(METRICS), VALUES),

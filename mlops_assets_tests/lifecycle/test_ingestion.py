@@ -79,7 +79,7 @@ def test_nothing_is_built_again_behind_weeks_whose_own_rows_stay_as_they_are():
 PLACES = st.sets(st.integers(0, len(KEYS) - 1))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(wanted=PLACES, closed=PLACES, lookback=st.integers(0, 6))
 def test_ranges_never_meet_what_is_refused_nor_each_other_and_nothing_is_forgotten(
     wanted, closed, lookback
@@ -97,7 +97,7 @@ def test_ranges_never_meet_what_is_refused_nor_each_other_and_nothing_is_forgott
         assert {other for other in followers if other < wall} <= covered
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(wanted=PLACES, closed=PLACES, lookback=st.integers(0, 6))
 def test_asked_again_until_nothing_is_left_every_good_partition_comes_in(wanted, closed, lookback):
     left = wanted - closed
@@ -110,7 +110,7 @@ def test_asked_again_until_nothing_is_left_every_good_partition_comes_in(wanted,
     assert not left
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(wanted=PLACES, closed=PLACES, lookback=st.integers(0, 6))
 def test_no_range_looks_back_on_due_rows_of_another_that_runs_beside_it(wanted, closed, lookback):
     good = wanted - closed

@@ -187,7 +187,7 @@ def test_a_category_is_judged_by_what_the_fitted_rows_taught_so_a_new_name_per_r
 SCORES = st.lists(st.none() | st.integers(-3, 3).map(float), min_size=2, max_size=40)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(scores=SCORES, seed=st.integers(0, 99))
 def test_a_number_is_worth_at_least_its_auc_with_the_missing_at_either_end(scores, seed):
     truth = np.random.default_rng(seed).random(len(scores)) < 0.5
@@ -218,7 +218,7 @@ def test_missing_numbers_are_ranked_where_the_fitted_rows_have_them():
     assert measure(both, both, NUMBER) == pytest.approx(oracle)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 10_000))
 def test_a_category_ranks_by_its_share_in_the_fitted_rows(seed):
     random = np.random.default_rng(seed)
@@ -243,7 +243,7 @@ def test_a_category_ranks_by_its_share_in_the_fitted_rows(seed):
     assert measure(fit, test, CATEGORY) == pytest.approx(oracle, abs=1e-12)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000))
 def test_neither_the_order_of_rows_nor_the_scale_of_a_number_matters(seed):
     random = np.random.default_rng(seed)

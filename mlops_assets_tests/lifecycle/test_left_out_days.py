@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mlops_assets.lifecycle.left_out_days import predict_left_out_days, say_why_not_left_out
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(rows=st.lists(st.tuples(st.integers(0, 1), st.integers(1, 5)), min_size=2, max_size=30))
 def test_each_row_is_predicted_from_exactly_the_rows_of_other_days(rows):
     truth, days = (np.array(column) for column in zip(*rows, strict=True))

@@ -53,7 +53,7 @@ def calibration_by_hand(truth, probability) -> float:
     return total / len(order)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(made=judged())
 def test_each_metric_equals_its_textbook_definition(made):
     truth, probability = made
@@ -67,7 +67,7 @@ def test_each_metric_equals_its_textbook_definition(made):
     )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(made=judged())
 def test_metrics_agree_with_scikit_learn(made):
     truth, probability = made
@@ -77,7 +77,7 @@ def test_metrics_agree_with_scikit_learn(made):
     assert metrics["log_loss"] == pytest.approx(log_loss(truth, probability))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(made=judged())
 def test_the_log_loss_of_a_row_alone_is_that_of_scikit_learn(made):
     truth, probability = made
@@ -101,7 +101,7 @@ def test_a_calibrated_model_has_a_small_calibration_error_and_a_shifted_one_its_
     assert shifted == pytest.approx(0.2, abs=0.015)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(made=judged(), seed=st.integers(0, 2**32 - 1))
 def test_the_order_of_rows_changes_no_metric(made, seed):
     truth, probability = made
@@ -117,7 +117,7 @@ def test_a_constant_prediction_is_off_by_its_distance_from_the_mean_however_rows
     assert error == pytest.approx(0.05)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(made=judged())
 def test_each_row_lies_whole_in_the_bins_and_the_bins_are_equally_full(made):
     _, probability = made

@@ -220,7 +220,7 @@ def test_a_model_that_passed_is_not_called_overridden():
     assert "overridden" not in write_card(replace(FACTS, override=None))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(text=st.text(max_size=40))
 def test_no_text_breaks_a_table_or_begins_a_section(text):
     slices = {"s": {text: {"rows": 9.0, "brier": 0.1, "auc": None}}}

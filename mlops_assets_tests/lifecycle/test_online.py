@@ -141,7 +141,7 @@ def rate_by_hand(visits: list[Visit], now: int, shop: str | None, till: Any) -> 
     return sum(good) / len(good) if good else None
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(VISITS, st.integers(0, 14))
 def test_each_key_that_was_seen_has_the_values_of_the_moment(visits, now):
     seen = [visit for visit in visits if visit[2] <= now]
@@ -162,7 +162,7 @@ def test_each_key_that_was_seen_has_the_values_of_the_moment(visits, now):
     assert rows_of(made) == {(): (pytest.approx(rate_by_hand(visits, now, None, "any")),)}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(VISITS, VISITS, st.integers(0, 8))
 def test_a_table_holds_nothing_of_what_came_after_its_moment(visits, others, now):
     """Another future, known or predicted later, leaves every value as it is."""
@@ -391,7 +391,7 @@ def test_what_is_missing_is_none_whichever_way():
 # --- coverage -----------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(VISITS, st.integers(0, 13))
 def test_coverage_is_the_share_whose_key_was_seen_before(visits, begin):
     seen = history_of(visits)

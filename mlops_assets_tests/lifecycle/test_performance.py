@@ -69,7 +69,7 @@ class TestMeasured:
         assert (report.predictions, report.labelled, report.positive_rate) == (3, 2, 0.5)
         assert report.metrics["auc"] == 1.0
 
-    @settings(deadline=None, max_examples=40)
+    @settings(max_examples=40)
     @given(
         rows=st.lists(
             st.tuples(st.sampled_from([True, False, None]), st.floats(0, 1)), max_size=30
@@ -120,7 +120,7 @@ class TestMaturity:
     def test_without_an_answer_nothing_has_matured(self):
         assert measure_performance(predictions([], []), "late").maturity == "estimated"
 
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=60)
     @given(
         st.lists(
             st.tuples(

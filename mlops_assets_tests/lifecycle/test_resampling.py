@@ -106,7 +106,7 @@ def judged_days(draw: st.DrawFn):
     return np.array(truth), draw(column), draw(column), np.array(days)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(made=judged_days(), metric=st.sampled_from(METRICS))
 def test_a_model_is_no_better_and_no_worse_than_itself(made, metric):
     truth, probability, _, days = made
@@ -116,7 +116,7 @@ def test_a_model_is_no_better_and_no_worse_than_itself(made, metric):
         assert (same.low, same.high) == (0, 0)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(made=judged_days(), metric=st.sampled_from(METRICS))
 def test_when_models_change_places_then_the_interval_changes_sign(made, metric):
     truth, probability, other, days = made
@@ -127,7 +127,7 @@ def test_when_models_change_places_then_the_interval_changes_sign(made, metric):
     )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(made=judged_days(), seed=st.integers(0, 2**32 - 1))
 def test_the_order_of_rows_changes_no_interval(made, seed):
     truth, probability, _, days = made
@@ -138,7 +138,7 @@ def test_the_order_of_rows_changes_no_interval(made, seed):
         assert vars(again[metric]) == pytest.approx(vars(first[metric]), abs=1e-9)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(made=judged_days(), metric=st.sampled_from(METRICS))
 def test_an_interval_holds_its_value_and_grows_with_confidence(made, metric):
     truth, probability, _, days = made

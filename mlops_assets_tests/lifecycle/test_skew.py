@@ -56,14 +56,14 @@ cells = st.tuples(
 
 
 class TestCells:
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=60)
     @given(st.lists(cells, min_size=1, max_size=12))
     def test_a_log_of_the_offline_rows_never_differs(self, rows):
         report = compare(logged(rows), table(rows))
         assert (report.compared, report.differing, report.alone) == (len(rows), 0, 0)
         assert report.verdict.passed
 
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=60)
     @given(
         rows=st.lists(
             st.tuples(st.floats(-1e6, 1e6), st.sampled_from(["UA", "AA"])), min_size=1, max_size=12

@@ -155,7 +155,7 @@ def test_with_both_a_champion_and_a_limit_each_slice_is_held_to_both(rows):
 # --- how sure ------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 20),
     noise=st.sampled_from([0.35, 1.5, 4.0]),
@@ -184,7 +184,6 @@ def test_predictions_that_are_no_number_never_pass(rows):
     assert not judge_slices(broken, carriers(rows, UA=400), SliceGate(), seed=1).passed
 
 
-@settings(deadline=None)
 @given(
     below=st.floats(0, 1),
     above=st.floats(0, 1),

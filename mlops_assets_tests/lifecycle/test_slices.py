@@ -78,7 +78,7 @@ def test_numbers_without_a_fraction_are_written_without_one(rows):
     assert set(cut_slices(known, {"engines": "engines"})["engines"]) == {"1", "2", "missing"}
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(sizes=st.lists(st.integers(1, 4), min_size=25, max_size=60))
 def test_of_many_values_the_largest_are_kept_and_the_rest_is_other(sizes):
     values = [f"v{number:02}" for number, size in enumerate(sizes) for _ in range(size)]

@@ -259,7 +259,7 @@ def test_a_file_that_is_no_table_fails_every_partition_and_says_why(data, said):
 
 
 @pytest.mark.parametrize("name", ["readings.csv.gz", "readings.csv.zip"])
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(share=st.floats(0, 1))
 def test_a_truncated_archive_fails_every_partition_wherever_it_was_cut(name, share):
     data = FORMATS[name](GOOD)
@@ -269,7 +269,7 @@ def test_a_truncated_archive_fails_every_partition_wherever_it_was_cut(name, sha
     assert message.endswith("deliver it again")
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(share=st.floats(0, 1, exclude_max=True))
 def test_a_truncated_parquet_file_fails_every_partition_wherever_it_was_cut(share):
     data = FORMATS["readings.parquet"](GOOD)
@@ -419,7 +419,7 @@ def week(day: date) -> str:
     return (day - timedelta(days=day.weekday())).isoformat()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(rows=files())
 def test_partitions_without_a_broken_cell_have_exactly_their_rows(rows):
     parsed = parse(written(rows))
@@ -435,7 +435,7 @@ def test_partitions_without_a_broken_cell_have_exactly_their_rows(rows):
         assert table.select(LINE, "id", "day").rows() == expected
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(rows=files())
 def test_a_broken_partition_names_the_line_of_its_first_broken_cell(rows):
     parsed = parse(written(rows))
@@ -449,7 +449,7 @@ def test_a_broken_partition_names_the_line_of_its_first_broken_cell(rows):
         assert f"{len(lines)} row(s) are not: line {lines[0]} ('{BROKEN[column]}')" in str(error)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(rows=files(last_id=12))
 def test_a_partition_fails_exactly_when_it_holds_a_broken_cell_or_a_shared_key(rows):
     times = Counter(row["id"] for row in rows)
@@ -457,7 +457,7 @@ def test_a_partition_fails_exactly_when_it_holds_a_broken_cell_or_a_shared_key(r
     assert set(parse(written(rows)).errors) == faulty & set(CALENDAR.keys)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(rows=files(last_id=30), keys=st.sets(st.sampled_from(CALENDAR.keys), min_size=1))
 def test_no_row_is_lost(rows, keys):
     parsed = parse(written(rows), keys=tuple(sorted(keys)))
@@ -467,7 +467,7 @@ def test_no_row_is_lost(rows, keys):
     assert good + failed + parsed.rows_elsewhere == len(rows)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(rows=files())
 def test_asking_for_one_partition_gives_what_asking_for_all_gives(rows):
     parsed = parse(written(rows))

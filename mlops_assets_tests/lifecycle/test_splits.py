@@ -62,7 +62,7 @@ def steps_of(split: Split) -> list[tuple[pl.DataFrame, pl.DataFrame]]:
 # --- planning -----------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(policy=POLICIES, index=st.integers(0, 25))
 def test_a_plan_takes_the_partitions_just_before_in_time_order_or_says_it_cannot(
     weekly, policy, index
@@ -211,7 +211,7 @@ def tables(rows) -> tuple[pl.DataFrame, pl.DataFrame]:
 AS_OF = "2013-03-18"  # ten weeks in; rows go on for two more
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(rows=ROWS, policy=POLICIES, cases=st.sampled_from(["all", "complete_cases"]))
 def test_each_part_holds_exactly_the_rows_its_rule_names(weekly, rows, policy, cases):
     made = plan(weekly, AS_OF, policy, rows=cases)
@@ -241,7 +241,7 @@ def test_each_part_holds_exactly_the_rows_its_rule_names(weekly, rows, policy, c
     assert {name: part["id"].to_list() for name, part in parts_of(split).items()} == expected
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(rows=ROWS, policy=POLICIES)
 def test_every_label_fitted_on_was_known_before_every_row_tested_on_was_predicted(
     weekly, rows, policy
@@ -253,7 +253,7 @@ def test_every_label_fitted_on_was_known_before_every_row_tested_on_was_predicte
         assert not set(earlier["id"]) & set(later["id"])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(rows=ROWS, policy=POLICIES)
 def test_the_folds_walk_forward_through_the_rows_that_are_fitted_on(weekly, rows, policy):
     made = plan(weekly, AS_OF, policy)
@@ -269,7 +269,7 @@ def test_the_folds_walk_forward_through_the_rows_that_are_fitted_on(weekly, rows
         assert all(begin <= predicted < finish for predicted in fold.score[PREDICTED_AT])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(rows=ROWS, later=ROWS)
 def test_what_becomes_known_after_the_training_date_changes_nothing(weekly, rows, later):
     made = plan(weekly, AS_OF)
@@ -280,7 +280,7 @@ def test_what_becomes_known_after_the_training_date_changes_nothing(weekly, rows
         assert parts_of(with_future)[name].equals(part)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(rows=ROWS, policy=POLICIES)
 def test_a_split_is_judged_ordered_unless_a_part_is_empty(weekly, rows, policy):
     split = split_rows(plan(weekly, AS_OF, policy), *tables(rows), "id", "late")

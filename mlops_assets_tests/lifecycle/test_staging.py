@@ -51,7 +51,7 @@ def test_probe_rows_are_as_many_as_asked_of_the_features_alone(real, features, c
     assert probe.schema == {"signal": pl.Float64, "noise": pl.Float64, "group": pl.String}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     count=st.integers(4, 400),
     seed=st.integers(0, 2**32),

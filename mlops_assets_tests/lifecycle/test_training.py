@@ -23,7 +23,7 @@ from mlops_assets.lifecycle.training import (
 MIXED = (Feature("group", "categorical"), Feature("x", "numeric"))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     rows=st.lists(
         st.tuples(st.none() | st.text("ab", max_size=3), st.none() | st.integers(-9, 9)), max_size=9

@@ -13,7 +13,7 @@ from mlops_assets_tests.lifecycle.drift_reports import column, missing, report
 from mlops_assets_tests.lifecycle.test_triage import CASES
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(order=st.permutations(range(3)), extra=st.sampled_from(CASES))
 def test_neither_the_order_of_columns_nor_quiet_ones_change_the_cause(order, extra):
     columns = [*extra.report.columns, *(column(f"quiet{i}", 0.0, drifted=False) for i in order)]
@@ -31,7 +31,7 @@ def test_every_finding_and_every_move_is_named_in_the_evidence(case):
             assert any(finding.said in sentence for sentence in said)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(cases=st.lists(st.sampled_from(CASES), min_size=2, max_size=2))
 def test_a_window_with_a_heavy_bug_is_never_drift(cases):
     heavy = column("broken", 0.06, missing(0.3), drifted=False)

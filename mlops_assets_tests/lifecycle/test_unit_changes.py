@@ -76,7 +76,7 @@ def test_what_is_made_of_a_column_that_became_something_else(before, now, cause,
     assert said in "\n".join((found.reason, *found.evidence))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(factor=st.floats(0.75, 1.35), offset=st.floats(-30, 30))
 def test_no_stretching_or_shifting_within_a_season_is_called_a_unit(factor, offset):
     moved = numeric("temp", 0.4, warm, lambda s: 55 + offset + factor * (warm(s) - 55))
@@ -111,7 +111,7 @@ ANY = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(values=ANY, others=ANY)
 def test_whatever_two_columns_hold_an_answer_is_given_and_none_when_they_are_equal(values, others):
     one, other = sorted(values), sorted(others)

@@ -85,7 +85,7 @@ def rules_broken(row: dict[str, Any]) -> set[str]:
     return broken
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(rows=ROWS)
 def test_each_row_is_validated_or_quarantined_with_exactly_the_rules_it_breaks(rows):
     raw = frame(rows)
@@ -97,7 +97,7 @@ def test_each_row_is_validated_or_quarantined_with_exactly_the_rules_it_breaks(r
     assert said == [reasons for reasons in broken if reasons]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(rows=ROWS)
 def test_validated_and_quarantined_add_up_to_raw_and_keep_its_order(rows):
     raw = frame(rows)
@@ -108,7 +108,7 @@ def test_validated_and_quarantined_add_up_to_raw_and_keep_its_order(rows):
     assert halves.validated.columns == raw.drop(LINE).columns
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(rows=ROWS)
 def test_validating_again_what_was_validated_changes_nothing(rows):
     once = split_quarantine(frame(rows), SOURCE).validated
@@ -117,7 +117,7 @@ def test_validating_again_what_was_validated_changes_nothing(rows):
     assert again.quarantined.is_empty()
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(rows=ROWS, data=st.data())
 def test_what_happens_to_a_row_does_not_depend_on_the_others(rows, data):
     chosen = data.draw(st.sets(st.integers(0, max(len(rows) - 1, 0))))
@@ -127,7 +127,7 @@ def test_what_happens_to_a_row_does_not_depend_on_the_others(rows, data):
     assert few_reasons.equals(all_reasons.filter(pl.col(LINE).is_in(some[LINE].to_list())))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     values=st.lists(st.none() | st.integers(-20, 20), max_size=20),
     ge=st.none() | st.integers(-20, 0),

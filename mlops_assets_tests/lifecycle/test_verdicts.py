@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.lifecycle.verdicts import Verdict, combine
@@ -18,7 +18,6 @@ def test_only_the_outcome_passed_has_passed(verdict):
     assert verdict.passed == (verdict.outcome == "passed")
 
 
-@settings(deadline=None)
 @given(verdicts=st.lists(VERDICTS))
 def test_the_worst_outcome_decides_over_several(verdicts):
     outcomes = {verdict.outcome for verdict in verdicts}
@@ -28,7 +27,6 @@ def test_the_worst_outcome_decides_over_several(verdicts):
     assert combined.name == "all_hold"
 
 
-@settings(deadline=None)
 @given(verdicts=st.lists(VERDICTS, min_size=1))
 def test_the_order_verdicts_come_in_does_not_change_the_outcome(verdicts):
     assert combine("x", verdicts).outcome == combine("x", reversed(verdicts)).outcome
@@ -65,7 +63,6 @@ def test_passed_says_how_many_were_judged():
     assert combine("x", judged).reason == "2 of 2 passed"
 
 
-@settings(deadline=None)
 @given(verdicts=st.lists(VERDICTS, max_size=6), split=st.integers(0, 6))
 def test_combining_in_two_stages_blocks_exactly_when_combining_at_once_does(verdicts, split):
     parts = [part for part in (verdicts[:split], verdicts[split:]) if part]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.commands.replay_year.gain import ReplayError, measure_gain
@@ -54,7 +54,6 @@ def test_each_week_counts_the_same_however_many_rows_it_has():
     assert measure_gain(never, policy, weekly).value == pytest.approx(0.5)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(SCORES, SCORES), min_size=1, max_size=6))
 def test_never_gains_nothing_and_weekly_all_of_it(pairs):
     never = weeks(*(max(pair) + 0.01 for pair in pairs))

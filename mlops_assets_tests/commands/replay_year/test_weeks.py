@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.commands.replay_year.weeks import Course, Week, read_course, write_course
@@ -41,7 +41,6 @@ def test_a_course_counts_what_was_trained_and_means_over_weeks():
     assert course.mean_brier == pytest.approx(0.2)
 
 
-@settings(deadline=None)
 @given(st.lists(WEEKS, min_size=1, max_size=3))
 def test_a_course_comes_back_as_it_was_written(tmp_path_factory, found):
     path = tmp_path_factory.mktemp("course") / "never.json"

@@ -214,7 +214,7 @@ def test_infinite_numbers_are_far_out(random):
     assert far(random.normal(size=2800), current) is not None
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(scale=st.sampled_from([0.01, 3.0, 1000.0]), move=st.floats(-1e3, 1e3))
 def test_findings_are_the_same_in_any_unit(scale, move):
     random = np.random.default_rng(5)

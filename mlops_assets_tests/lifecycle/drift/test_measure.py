@@ -62,7 +62,6 @@ def random() -> np.random.Generator:
 # --- Benjamini-Hochberg -------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 1) | st.sampled_from([0.01, 0.05, 1.0]), min_size=1, max_size=30))
 def test_adjusted_p_values_are_those_of_benjamini_and_hochberg(p_values):
     np.testing.assert_allclose(
@@ -77,7 +76,7 @@ def test_nothing_to_adjust_is_nothing():
 # --- effect and p-value -------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     reference=st.lists(st.sampled_from([*"abcd", None]), min_size=12, max_size=60),
     current=st.lists(st.sampled_from([*"cdef", None]), min_size=12, max_size=60),
@@ -94,7 +93,7 @@ def test_the_effect_on_categories_is_half_the_summed_gaps_between_shares(referen
     assert one(drift(*sides, CATEGORY)).effect == pytest.approx(sum(gaps) / 2)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000), shift=st.floats(0, 3))
 def test_the_effect_on_numbers_is_the_kolmogorov_distance_up_to_the_width_of_a_bin(seed, shift):
     random = np.random.default_rng(seed)
@@ -128,7 +127,7 @@ def test_the_p_value_is_the_share_of_day_permutations_with_a_larger_effect(rando
     )
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 100))
 def test_drift_depends_neither_on_row_order_nor_on_the_hour_it_is_run(seed):
     random = np.random.default_rng(seed)
@@ -140,7 +139,7 @@ def test_drift_depends_neither_on_row_order_nor_on_the_hour_it_is_run(seed):
     assert shuffled == drift(reference, current)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(scale=st.floats(0.01, 100), move=st.floats(-100, 100))
 def test_a_change_of_unit_on_both_sides_is_no_drift(scale, move):
     random = np.random.default_rng(9)

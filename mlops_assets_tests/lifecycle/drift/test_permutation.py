@@ -21,7 +21,7 @@ def days(number: int, begin: date = MONDAY) -> list[date]:
     return [begin + timedelta(days=n) for n in range(number)]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(reference=st.integers(1, 40), current=st.integers(1, 20), seed=st.integers(0, 99))
 def test_each_dealing_has_as_many_current_days_as_there_are(reference, current, seed):
     dealt = deal_days(days(reference), days(current), 50, seed)
@@ -58,7 +58,7 @@ def test_the_same_seed_deals_the_same_days():
     assert (first != other).any()
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(values=st.lists(st.integers(0, 9), min_size=7, max_size=7))
 def test_the_p_value_is_that_of_all_ways_up_to_chance(values):
     counts = np.array(values, dtype=float)

@@ -97,7 +97,7 @@ def test_a_shift_is_found_in_its_column_in_nearly_all_windows(shift):
     assert all(found)
 
 
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 99), order=st.permutations(FEATURES))
 def test_neither_the_order_of_columns_nor_that_of_rows_changes_a_finding(seed, order):
     rows = days(np.random.default_rng(seed), 10)

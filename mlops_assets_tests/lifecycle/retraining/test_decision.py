@@ -7,7 +7,7 @@ from datetime import date
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.lifecycle.calendar import Calendar
@@ -446,7 +446,6 @@ def lives(draw):
     return windows, policy, live_through(windows, policy, hands)
 
 
-@settings(deadline=None)
 @given(lives())
 def test_no_two_retrainings_are_asked_for_in_one_episode(life):
     windows, policy, decisions = life
@@ -469,7 +468,6 @@ def test_no_two_retrainings_are_asked_for_in_one_episode(life):
             assert min(began) > windows[before].partition, "asked for in the same episode"
 
 
-@settings(deadline=None)
 @given(lives())
 def test_no_retraining_but_a_persons_is_closer_to_the_last_than_the_cooldown(life):
     _, policy, decisions = life
@@ -480,7 +478,6 @@ def test_no_retraining_but_a_persons_is_closer_to_the_last_than_the_cooldown(lif
         assert trigger == "by_hand" or after - before >= policy.cooldown
 
 
-@settings(deadline=None)
 @given(lives())
 def test_no_stretch_of_partitions_holds_more_retrainings_than_the_budget(life):
     _, policy, decisions = life
@@ -492,7 +489,6 @@ def test_no_stretch_of_partitions_holds_more_retrainings_than_the_budget(life):
         assert len(asked & set(stretch)) <= policy.budget.retrainings
 
 
-@settings(deadline=None)
 @given(marks=MARKS, policy=POLICIES)
 def test_a_window_with_a_bug_counts_as_one_that_nobody_could_judge(marks, policy):
     bugs = [(d.action, d.trigger, d.episode) for d in live_through(seen(marks), policy)]
@@ -500,7 +496,6 @@ def test_a_window_with_a_bug_counts_as_one_that_nobody_could_judge(marks, policy
     assert bugs == [(d.action, d.trigger, d.episode) for d in unknown]
 
 
-@settings(deadline=None)
 @given(lives(), st.data())
 def test_asking_about_the_same_window_again_gives_the_same_answer(life, data):
     windows, policy, decisions = life
@@ -513,7 +508,6 @@ def test_asking_about_the_same_window_again_gives_the_same_answer(life, data):
     assert decide(shuffled, policy, asked=after) == first
 
 
-@settings(deadline=None)
 @given(marks=MARKS, policy=POLICIES, hand=st.booleans())
 def test_a_dry_run_never_acts(marks, policy, hand):
     dry = replace(policy, mode="dry_run")
@@ -521,7 +515,6 @@ def test_a_dry_run_never_acts(marks, policy, hand):
     assert {d.action for d in live_through(seen(marks), dry, hands)} == {"skip"}
 
 
-@settings(deadline=None)
 @given(marks=MARKS, policy=POLICIES)
 def test_a_retraining_by_drift_rests_on_as_many_drifted_windows_as_the_policy_asks(marks, policy):
     for decision in live_through(seen(marks), policy):

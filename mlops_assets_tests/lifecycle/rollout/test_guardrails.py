@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.lifecycle.rollout.decision import Outcomes, RolloutEvidence
@@ -79,7 +79,6 @@ def test_first_events_pass_fail_or_wait(event, units, events, outcome, said):
     assert verdict.reason == f"{counted}: {said}"
 
 
-@settings(deadline=None)
 @given(
     counts=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=2),
     rate=st.sampled_from([0.001, 0.01, 0.2]),
@@ -149,7 +148,6 @@ def test_answers_may_differ_by_the_odds_that_are_tolerated_in_both_directions(hi
     assert ("a factor above 2" in verdict.reason) == (outcome == "failed")
 
 
-@settings(deadline=None)
 @given(canary=st.tuples(*[st.integers(0, 99)] * 2), baseline=st.tuples(*[st.integers(0, 99)] * 2))
 def test_it_does_not_matter_which_version_is_called_the_canary(canary, baseline):
     one, other = ([canary[0]], [canary[1]]), ([baseline[0]], [baseline[1]])

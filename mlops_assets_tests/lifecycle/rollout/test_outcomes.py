@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.lifecycle.rollout.decision import Outcomes
@@ -30,7 +30,6 @@ def outcomes(units) -> Outcomes:
     return Outcomes(np.array(loss, float), np.array(canary, bool), np.array(share, float))
 
 
-@settings(deadline=None)
 @given(units=UNITS)
 def test_scores_follow_their_formula_one_by_one_and_stay_within_their_bounds(units):
     scores, below, above = score_outcomes(outcomes(units))
@@ -102,7 +101,6 @@ def test_a_worse_canary_is_found_and_a_better_one_is_proved():
     assert mean_difference(worse) == pytest.approx(0.03, abs=0.02)
 
 
-@settings(deadline=None)
 @given(units=UNITS, idle=st.lists(st.tuples(st.floats(0, 1), st.sampled_from([0.0, 1.0]))))
 def test_units_of_a_time_when_all_fell_the_same_way_compare_nothing(units, idle):
     silent = [(loss, bool(share), share) for loss, share in idle]

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.lifecycle.rollout.absolute import judge_share_below
@@ -54,7 +54,6 @@ def test_a_canary_passes_once_it_is_shown_to_be_within_the_margin(units, failed,
     assert f"{failed[0]} of {units[0]} units failed" in verdict.reason
 
 
-@settings(deadline=None)
 @given(
     counts=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 20)), min_size=1, max_size=2),
     units=st.integers(100, 2000),
@@ -130,7 +129,6 @@ def test_a_share_is_shown_to_lie_above_or_below_its_limit(events, trials, proof,
     assert (verdict.outcome, verdict.reason) == (outcome, f"v2 failed: {said}")
 
 
-@settings(deadline=None)
 @given(events=st.integers(0, 60), others=st.integers(0, 900))
 def test_a_share_is_never_shown_to_lie_on_both_sides(events, others):
     trials = events + others

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
@@ -55,7 +55,6 @@ def sequences(length: int):
 # --- how many times more events the canary has --------------------------------------------------
 
 
-@settings(deadline=None)
 @given(k=COUNTS, m=COUNTS, share=SHARES)
 def test_the_evidence_is_the_mixture_of_binomial_likelihood_ratios(k, m, share):
     def ratio(r: float) -> float:
@@ -101,7 +100,6 @@ def test_looked_at_after_each_event_of_a_ramp_it_alarms_in_no_more_than_alpha():
         assert 0 < likely[highest >= -math.log(alpha)].sum() <= alpha
 
 
-@settings(deadline=None)
 @given(
     counts=st.lists(st.tuples(COUNTS, COUNTS, SHARES), min_size=1, max_size=4),
     next_share=SHARES,
@@ -119,7 +117,6 @@ def test_whatever_came_before_the_next_event_is_expected_to_change_nothing(
     assert expected == pytest.approx(1, rel=1e-9)
 
 
-@settings(deadline=None)
 @given(k=COUNTS, m=COUNTS, share=SHARES)
 def test_an_event_of_the_canary_raises_the_evidence_and_another_lowers_it(k, m, share):
     now = log_ratio_evidence([k], [m], [share])
@@ -128,7 +125,6 @@ def test_an_event_of_the_canary_raises_the_evidence_and_another_lowers_it(k, m, 
     )
 
 
-@settings(deadline=None)
 @given(k=COUNTS, m=COUNTS, share=SHARES)
 def test_no_mixture_exceeds_the_best_ratio_in_hindsight(k, m, share):
     best = 0.0
@@ -137,7 +133,6 @@ def test_no_mixture_exceeds_the_best_ratio_in_hindsight(k, m, share):
     assert log_ratio_evidence([k], [m], [share]) <= best + 1e-9
 
 
-@settings(deadline=None)
 @given(parts=st.lists(st.tuples(COUNTS, COUNTS), min_size=1, max_size=5), share=SHARES)
 def test_windows_at_the_same_share_count_as_one(parts, share):
     canary, other = zip(*parts, strict=True)
@@ -262,7 +257,6 @@ def test_over_all_outcomes_the_mean_is_one_at_the_margin_and_below_beyond_it(goo
     assert mean_margin_evidence(good, good, margin, shares) > 1
 
 
-@settings(deadline=None)
 @given(
     k=st.integers(0, 5), m=st.integers(0, 9), rest=st.integers(0, 400), share=SHARES,
     margin=st.sampled_from([0.001, 0.01, 0.1]),
@@ -293,7 +287,6 @@ def test_without_failures_a_version_passes_after_little_more_than_the_fewest_uni
     assert fewest < passes < 1.35 * fewest
 
 
-@settings(deadline=None)
 @given(k=st.integers(0, 30), m=st.integers(0, 30), n=st.integers(100, 5000), share=SHARES)
 def test_a_failure_of_the_canary_takes_from_the_proof_and_another_adds_to_it(k, m, n, share):
     now = log_margin_evidence([k], [m], [n], [share], 0.01)
@@ -368,7 +361,6 @@ def test_over_all_outcomes_the_mean_is_one_at_the_limit_and_below_under_it(limit
     assert mean(min(limit * 1.1, 1)) > 1
 
 
-@settings(deadline=None)
 @given(value=st.floats(0, 1), limit=st.sampled_from([0.01, 0.3, 0.9]))
 def test_a_share_between_0_and_1_counts_for_no_more_than_its_mean_would(value, limit):
     mixed = value * math.exp(log_limit_evidence(1, 1, limit)) + (1 - value) * math.exp(
@@ -380,7 +372,6 @@ def test_a_share_between_0_and_1_counts_for_no_more_than_its_mean_would(value, l
 # --- bets on scores -----------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(
     scores=st.lists(st.tuples(st.floats(-1, 1), st.floats(1, 20)), max_size=60),
 )

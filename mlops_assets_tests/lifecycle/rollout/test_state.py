@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.lifecycle.rollout.state import (
@@ -31,7 +31,6 @@ STATES = st.none() | st.builds(
 )
 
 
-@settings(deadline=None)
 @given(champion=CHAMPIONS, rollout=STATES)
 def test_weights_add_up_to_a_hundred_whenever_there_is_a_primary(champion, rollout):
     routing = build_routing("delays", champion, rollout)
@@ -41,7 +40,6 @@ def test_weights_add_up_to_a_hundred_whenever_there_is_a_primary(champion, rollo
     assert routing.model == "delays"
 
 
-@settings(deadline=None)
 @given(champion=CHAMPIONS, rollout=STATES)
 def test_each_arm_is_there_once_at_most_and_no_files_are_loaded_twice(champion, rollout):
     targets = build_routing("delays", champion, rollout).targets
@@ -49,7 +47,6 @@ def test_each_arm_is_there_once_at_most_and_no_files_are_loaded_twice(champion, 
     assert len({target.digest for target in targets}) == len(targets)
 
 
-@settings(deadline=None)
 @given(champion=CHAMPIONS, rollout=STATES)
 def test_the_champion_is_the_primary_and_only_an_active_rollout_a_canary(champion, rollout):
     routing = build_routing("delays", champion, rollout)

@@ -228,7 +228,7 @@ def evidence_for(state: RolloutState, counts: tuple[int, int, int], cut: str | N
     return RolloutEvidence((Window(state.weight, canary, baseline),), cut)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(policy=POLICIES, counts=COUNTS, cut=CUTS)
 def test_any_sequence_of_evidence_keeps_the_rules_of_a_rollout(policy, counts, cut):
     state = begin()
@@ -252,7 +252,7 @@ def test_any_sequence_of_evidence_keeps_the_rules_of_a_rollout(policy, counts, c
             assert before.weight == policy.steps[-1]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(policy=POLICIES, counts=COUNTS, cut=CUTS)
 def test_at_every_moment_the_routing_gives_out_all_requests(policy, counts, cut):
     state = begin()
@@ -265,7 +265,7 @@ def test_at_every_moment_the_routing_gives_out_all_requests(policy, counts, cut)
         assert answered.get("v2", 0) == state.weight
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(policy=POLICIES, counts=COUNTS, at=st.integers(0, 100))
 def test_deciding_changes_nothing_and_holding_twice_is_holding_once(policy, counts, at):
     state = begin()

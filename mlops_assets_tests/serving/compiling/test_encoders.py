@@ -105,7 +105,7 @@ def test_an_encoder_of_targets_is_a_table_as_well(same_matrix):
     same_matrix(fitted, TEXTS, odd_rows())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     texts=st.lists(
         st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"]))),

@@ -90,7 +90,7 @@ def test_a_pass_through_that_validates_refuses_missing_values_as_scikit_learn_do
 
 
 @pytest.mark.parametrize("transformer", [SimpleImputer(), StandardScaler(), MinMaxScaler()])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(row=st.lists(st.floats(allow_infinity=False), min_size=2, max_size=2))
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_any_double_becomes_what_scikit_learn_makes_of_it(transformer, row):

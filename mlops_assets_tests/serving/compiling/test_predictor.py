@@ -176,7 +176,7 @@ numbers = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), name=st.sampled_from(["boosting", "logistic"]))
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_whatever_comes_ends_as_in_scikit_learn(flights, compiled, columns_of, data, name):

@@ -69,7 +69,7 @@ def test_knots_that_fall_together_are_no_trouble(same_matrix):
     same_matrix(spline, FEATURES, at_and_beyond_the_knots(spline))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(row=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=3, max_size=3))
 def test_any_double_becomes_what_scikit_learn_makes_of_it(row):
     got = COMPILED.run(Rows(np.array([row])))

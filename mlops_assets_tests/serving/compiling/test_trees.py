@@ -81,7 +81,7 @@ def test_leaves_are_added_up_in_the_order_of_scikit_learn(numbers, height):
     np.testing.assert_array_equal(decide(numbers(matrix)), model.decision_function(matrix))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     row=st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=WIDTH, max_size=WIDTH),
     height=st.sampled_from([1, FEW_ROWS + 1]),

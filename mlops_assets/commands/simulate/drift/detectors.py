@@ -6,7 +6,7 @@ import contextlib
 import io
 import warnings
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import polars as pl
 
@@ -15,20 +15,12 @@ from mlops_assets.commands.simulate.drift.real_days import DAY
 from mlops_assets.commands.simulate.drift.windows import Drawn
 from mlops_assets.lifecycle.drift.measure import measure_drift
 from mlops_assets.lifecycle.drift.policy import DriftPolicy
+from mlops_assets.lifecycle.drift.report import DriftReport
 from mlops_assets.lifecycle.training import Feature
 
 Flagged = frozenset[str]
 RATE = 0.05
 """The share of false flags that all of them are asked to keep to, where they can be asked."""
-
-
-class Detector(Protocol):
-    """Names the columns of a week that stand out."""
-
-    name: str
-
-    def flag(self, drawn: Drawn, features: Sequence[Feature], /) -> Flagged:
-        """The columns flagged among these features."""
 
 
 class Ours:
@@ -40,12 +32,17 @@ class Ours:
         self.policy = policy or DriftPolicy()
 
     def flag(self, drawn: Drawn, features: Sequence[Feature], /) -> Flagged:
-        report = measure_drift(drawn.reference, drawn.current, features, self.policy, day=DAY)
-        if not report.columns:
-            raise ValueError(f"simulate: nothing was compared: {report.verdict.reason}")
+        report = self.measure(drawn, features)
         flagged = frozenset(column.column for column in report.columns if column.flagged)
         assert report.alarm == bool(flagged)
         return flagged
+
+    def measure(self, drawn: Drawn, features: Sequence[Feature]) -> DriftReport:
+        """All that is said of a week."""
+        report = measure_drift(drawn.reference, drawn.current, features, self.policy, day=DAY)
+        if not report.columns:
+            raise ValueError(f"simulate: nothing was compared: {report.verdict.reason}")
+        return report
 
 
 class PlainTests:
@@ -80,6 +77,11 @@ class EvidentlyPreset:
             for feature in features
             if any(_is_failed(test, feature.name) for test in drifts)
         )
+
+
+def fails_a_check(report: DriftReport) -> bool:
+    """Our rule for a whole table: too much of it drifted, or values are not intact."""
+    return "failed" in {report.verdict.outcome, report.intact.outcome}
 
 
 def is_dataset_drift(flagged: Flagged, features: Sequence[Feature]) -> bool:

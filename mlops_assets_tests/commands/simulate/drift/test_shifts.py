@@ -53,7 +53,7 @@ def test_only_the_chosen_column_changes_and_keeps_its_type(shift, real, week):
         ("10 % to another category", 0.1),
     ],
 )
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 1000))
 def test_as_many_rows_change_as_the_name_says(name, share, real, week, seed):
     shift = BY_NAME[name]

@@ -78,7 +78,7 @@ def test_weeks_of_a_season_stay_whole_and_are_drawn_once(real, known):
 
 
 @pytest.mark.parametrize("draw", DRAWS)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 2**32))
 def test_the_same_seed_draws_the_same(draw, real, seed):
     one, two, other = (draw(real, np.random.default_rng(s)) for s in (seed, seed, seed + 1))
