@@ -23,6 +23,9 @@ from mlops_assets.lifecycle.rollout.state import (
 ROLLOUT = "rollout"
 """The one subject of a model's rollout rows."""
 
+NO_MODEL = "platform"
+"""Stands for the model in rows about none: an alert of a sensor of the platform, say."""
+
 
 def write_once(
     ledger: Ledger,

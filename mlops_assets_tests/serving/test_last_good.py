@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mlops_assets.adapters.in_memory import InMemoryLedger
 from mlops_assets.adapters.journal import (
+    NO_MODEL,
     read_routing,
     write_champion,
     write_cut_off,
@@ -91,6 +92,12 @@ def test_a_reading_holds_all_that_the_routing_rests_on(ledger):
     assert reading.previous == {"delays": Target("v1", "d-v1", 0, "primary")}
     assert reading.routings["delays"].canary == Target("v3", "d-v3", 20, "canary", 10)
     assert reading.cut_offs == {}
+
+
+def test_what_was_recorded_about_no_model_is_none_to_serve(ledger):
+    promote(ledger, "v1")
+    write_once(ledger, "alert", NO_MODEL, "a sensor failed", {"title": "..."}, AT)
+    assert list(read_ledger(ledger, 1, {}).routings) == ["delays"]
 
 
 def test_a_cut_off_takes_everything_from_its_version_and_from_no_other(ledger):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from mlops_assets.adapters.dagster_ui import DagsterUi
-from mlops_assets.components.stages.alerts import ELSEWHERE
+from mlops_assets.adapters.journal import NO_MODEL
 from mlops_assets.lifecycle.alerting import Occurrence
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _model(name: str) -> str:
         model, separated, _ = name.partition(separator)
         if model and separated:
             return model
-    return ELSEWHERE
+    return NO_MODEL
 
 
 def _is_of(run: dg.DagsterRun, location: str | None) -> bool:

@@ -17,8 +17,8 @@ from dagster._core.scheduler.instigation import (
 )
 
 from mlops_assets.adapters.dagster_ui import DagsterUi
+from mlops_assets.adapters.journal import NO_MODEL
 from mlops_assets.components.alerts.runs import innermost
-from mlops_assets.components.stages.alerts import ELSEWHERE
 from mlops_assets.lifecycle.alerting import Occurrence
 
 _WELL = [TickStatus.SUCCESS, TickStatus.SKIPPED]
@@ -61,7 +61,7 @@ def _find_failing(
         return
     well = _newest(instance, state, _WELL)
     name = state.instigator_name
-    model = name.split("__")[0] if "__" in name else ELSEWHERE
+    model = name.split("__")[0] if "__" in name else NO_MODEL
     sensor = state.instigator_type is InstigatorType.SENSOR
     kind = "sensor" if sensor else "schedule"
     yield Occurrence(

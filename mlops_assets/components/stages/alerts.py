@@ -23,9 +23,6 @@ from mlops_assets.lifecycle.errors import EndpointError
 LOOK_BACK = timedelta(days=8)
 """What happened longer ago is not told any more: a service may be away for a week."""
 
-ELSEWHERE = "platform"
-"""Stands for the model in what is about none: a sensor of the platform, say."""
-
 _SENDING = timedelta(seconds=30)
 """How long a tick begins further messages: Dagster ends it after a minute, and a service that
 hangs takes seconds for each. The next tick goes on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mlops_assets.adapters.journal import (
+    NO_MODEL,
     find_live_override,
     may_serve,
     read_cut_off,
@@ -17,7 +18,8 @@ from mlops_assets.serving.routing.last_good import LedgerReading
 
 def read_ledger(ledger: Ledger, position: int, previous: Mapping[str, Routing]) -> LedgerReading:
     """The routing of every model, and which digests, of these and ``previous``, may serve."""
-    routings = {model: read_routing(ledger, model) for model in ledger.models()}
+    models = [model for model in ledger.models() if model != NO_MODEL]
+    routings = {model: read_routing(ledger, model) for model in models}
     standby = {
         model: target
         for model, routing in routings.items()
