@@ -34,17 +34,30 @@ def suspect_missing(
 
 
 def _describe(column: Column, days: Days, policy: DriftPolicy) -> Finding | None:
-    """A rise beyond the worst stretch of the reference, such as its stormiest week."""
+    """A rise beyond the worst stretch of the reference, such as its stormiest week; the worst day
+    of each is left out, of today's as well."""
     import numpy as np
 
-    gone, rows = (counts[: days.reference] for counts in (column.missing, days.rows))
-    worst = float((np.bincount(days.stretches, gone) / np.bincount(days.stretches, rows)).max())
-    before = float(gone.sum() / rows.sum())
-    now = float(column.missing[days.reference :].sum()) / days.current_rows
-    if now - worst < policy.missing - _ROUNDING:
+    gone, rows = column.missing, days.rows
+    reference, current = slice(0, days.reference), slice(days.reference, None)
+    worst = max(
+        _usual(gone[reference][stretch], rows[reference][stretch])
+        for stretch in (days.stretches == number for number in np.unique(days.stretches))
+    )
+    if _usual(gone[current], rows[current]) - worst < policy.missing - _ROUNDING:
         return None
+    before = float(gone[reference].sum() / rows[reference].sum())
+    now = float(gone[current].sum()) / days.current_rows
     said = (
-        f"missing in {now:.1%} of the rows, {before:.1%} in the reference "
-        f"and {worst:.1%} in its worst stretch of the same length"
+        f"missing in {now:.1%} of the rows, {before:.1%} in the reference and {worst:.1%} in its "
+        "worst stretch of the same length without its worst day"
     )
     return Finding("missing", before, now, said)
+
+
+def _usual(gone: npt.NDArray[np.float64], rows: npt.NDArray[np.float64]) -> float:
+    """The share that is missing on all days but the worst; of one day, its share."""
+    if len(rows) > 1:
+        kept = (gone / rows).argsort()[:-1]
+        gone, rows = gone[kept], rows[kept]
+    return float(gone.sum() / rows.sum())

@@ -88,7 +88,7 @@ def test_a_rise_of_missing_values_is_found_when_it_is_worth_it(random, share, fo
         assert suspicion.p_value < 0.01
         assert suspicion.finding.said == (
             f"missing in {share:.1%} of the rows, 0.0% in the reference and 0.0% in its worst "
-            "stretch of the same length"
+            "stretch of the same length without its worst day"
         )
 
 
@@ -108,6 +108,17 @@ def test_a_rise_that_a_week_of_the_reference_had_as_well_is_no_finding(random):
     suspicion = missing(reference, poisoned(random.normal(size=700), np.nan, 0.1, random))
     assert suspicion is not None
     assert suspicion.finding is None
+
+
+def test_a_day_of_an_outage_long_ago_hides_no_rise_of_today_and_one_of_today_is_none(random):
+    outage = np.concatenate([[np.nan] * 100, random.normal(size=600)])
+    reference = np.concatenate([random.normal(size=2100), outage])
+    risen = missing(reference, poisoned(random.normal(size=700), np.nan, 0.1, random))
+    assert risen is not None
+    assert risen.finding is not None
+    once = missing(random.normal(size=2800), outage)
+    assert once is not None
+    assert once.finding is None
 
 
 def test_null_nan_and_an_empty_text_are_all_missing():
