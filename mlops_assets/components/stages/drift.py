@@ -83,7 +83,7 @@ def compare_with_reference(
     other = read_other_columns(model, key, champion, predictions, tables, ledger, files, now)
     report = _measure(model, champion.digest, reference, current, ledger, other.columns)
     others = predictions.height - asked.height
-    left_out = (*_say_strange(model, champion, ledger, others), *other.left_out)
+    left_out = (*_say_left_out(model, champion, ledger, others), *other.left_out)
     cause = triage(report, read_entry(model, key, champion.version, ledger))
     # Before the picture: what was found has to outlive a fault in drawing it.
     write_drift(ledger, model.name, key, champion.version, report, cause, now)
@@ -168,7 +168,7 @@ def _keep_asked(
     return predictions.filter(pl.col("version").is_in(versions))
 
 
-def _say_strange(
+def _say_left_out(
     model: ModelDefinition, champion: Champion, ledger: Ledger, others: int
 ) -> Iterator[str]:
     """Features of the champion or of today's model that the other has not, and the answers that
