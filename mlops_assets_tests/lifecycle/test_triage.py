@@ -64,14 +64,14 @@ CASES = [
     ),
     Case(
         "a little more missing than ever, as after quiet hours",
-        report(column("temp", 0.2, missing(0.044), drifted=False)),
+        report(column("temp", 0.2, missing(0.052), drifted=False)),
         "nothing",
         (),
         "",
     ),
     Case(
         "a little more missing where the world changed",
-        report(column("dest", 0.4), column("temp", 0.2, missing(0.044)), outcome="failed"),
+        report(column("dest", 0.4), column("temp", 0.2, missing(0.052)), outcome="failed"),
         "covariate_drift",
         ("dest", "temp"),
         "",
