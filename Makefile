@@ -92,7 +92,7 @@ simulate: $(READY)  ## how often rollouts and drift are judged wrongly, beside o
 	@$(BIN)/mlops-assets simulate $(PARTS)
 
 .PHONY: replay-year
-replay-year: $(READY)  ## a year of flights as a stream, by three policies of retraining (some 20 minutes)
+replay-year: $(READY)  ## a year of flights as a stream, by three policies of retraining (some 25 minutes)
 	@$(BIN)/mlops-assets replay-year
 
 .PHONY: lock

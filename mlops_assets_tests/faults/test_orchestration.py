@@ -32,6 +32,7 @@ from mlops_assets_tests.faults.releases import (
     rows,
     step,
 )
+from mlops_assets_tests.long_form import takes_minutes
 
 SHARED = runpy.run_path(str(Path(__file__).parent / "conftest.py"))
 SERVING, Running, ENOUGH = SHARED["SERVING"], SHARED["Running"], SHARED["ENOUGH"]
@@ -107,6 +108,7 @@ def fails_naming(server, world, version):
     return str(raised.value).splitlines()[0]
 
 
+@takes_minutes
 def test_tracking_server_away(tmp_path, monkeypatch, seen):
     """A step that gives traffic fails, names the server and writes nothing; one that takes
     traffic away is written all the same. The endpoint answers throughout, and with the server
