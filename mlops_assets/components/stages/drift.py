@@ -34,7 +34,6 @@ from mlops_assets.lifecycle.triage import Triage, triage
 if TYPE_CHECKING:
     import polars as pl
 
-    from mlops_assets.lifecycle.rollout.state import Champion
 
 Render = Literal["alarms", "always", "never"]
 """When the Evidently page is drawn: where a verdict failed or the triage names a cause, each
@@ -77,13 +76,14 @@ def compare_with_reference(
         raise RefusedError(f"{model.name}: no version serves yet; release one before monitoring it")
     reference = read_reference(model, champion.train_as_of, tables)
     predictions = read_predictions(model, [key], tables)
-    asked = _keep_asked(model, champion, predictions, ledger)
+    weights = _read_importance(model, champion.digest, ledger)
+    asked = _keep_asked(model, weights, predictions, ledger)
     current = with_day(model, select_features(model, asked), "moment")
     now = clock.now()
     other = read_other_columns(model, key, champion, predictions, tables, ledger, files, now)
-    report = _measure(model, champion.digest, reference, current, ledger, other.columns)
+    report = _measure(model, weights, reference, current, other.columns)
     others = predictions.height - asked.height
-    left_out = (*_say_left_out(model, champion, ledger, others), *other.left_out)
+    left_out = (*_say_left_out(model, champion.version, weights, others), *other.left_out)
     cause = triage(report, read_entry(model, key, champion.version, ledger))
     # Before the picture: what was found has to outlive a fault in drawing it.
     write_drift(ledger, model.name, key, champion.version, report, cause, now)
@@ -126,18 +126,18 @@ def measure_shift(
     """Drift of rows, asked about at the times in column ``moment``, from the data that the model
     with this digest was trained on as of a partition."""
     reference = read_reference(model, as_of, tables)
-    return _measure(model, digest, reference, with_day(model, current, moment), ledger)
+    weights = _read_importance(model, digest, ledger)
+    return _measure(model, weights, reference, with_day(model, current, moment))
 
 
 def _measure(
     model: ModelDefinition,
-    digest: str,
+    weights: Mapping[str, float],
     reference: pl.DataFrame,
     current: pl.DataFrame,
-    ledger: Ledger,
     also: Sequence[OtherColumn] = (),
 ) -> DriftReport:
-    weights, policy = _read_importance(model, digest, ledger), model.spec.monitoring
+    policy = model.spec.monitoring
     # What a version does not know its callers need not send: nulls there are no fault.
     features = [f for f in model.features if not weights or f.name in weights]
     return measure_drift(reference, current, features, policy, day=DAY, weights=weights, also=also)
@@ -150,14 +150,16 @@ def _read_importance(model: ModelDefinition, digest: str, ledger: Ledger) -> Map
 
 
 def _keep_asked(
-    model: ModelDefinition, champion: Champion, predictions: pl.DataFrame, ledger: Ledger
+    model: ModelDefinition,
+    weights: Mapping[str, float],
+    predictions: pl.DataFrame,
+    ledger: Ledger,
 ) -> pl.DataFrame:
     """The answers of versions that know all features to compare: others were not sent them all,
     as in the partition in which a version with one feature more came to serve."""
     import polars as pl
 
-    known = _read_importance(model, champion.digest, ledger).keys()
-    compared = known & {feature.name for feature in model.features}
+    compared = weights.keys() & {feature.name for feature in model.features}
 
     def knows(version: str) -> bool:
         row = ledger.latest("version", model.name, version)
@@ -169,16 +171,15 @@ def _keep_asked(
 
 
 def _say_left_out(
-    model: ModelDefinition, champion: Champion, ledger: Ledger, others: int
+    model: ModelDefinition, version: str, weights: Mapping[str, float], others: int
 ) -> Iterator[str]:
     """Features of the champion or of today's model that the other has not, and the answers that
     were left out."""
-    known = _read_importance(model, champion.digest, ledger).keys()
-    today = {feature.name for feature in model.features}
+    known, today = weights.keys(), {feature.name for feature in model.features}
     if new := sorted(today - known if known else ()):
-        yield f"features: {champion.version} does not know {', '.join(new)}"
+        yield f"features: {version} does not know {', '.join(new)}"
     if gone := sorted(known - today):
-        yield f"features: {champion.version} rests on {', '.join(gone)}, gone from the model"
+        yield f"features: {version} rests on {', '.join(gone)}, gone from the model"
     if others:
         yield f"features: {others} answers of versions that do not know all of them"
 
