@@ -191,5 +191,8 @@ def _table(values: Mapping[str, Any]) -> str:
 
 
 def _part(name: str) -> str:
-    """A name as one part of a path: different names stay different, none leads elsewhere."""
-    return quote(name, safe=" =,+").replace(".", "%2E", 1 if name.startswith(".") else 0)
+    """A name as one part of a path: different names stay different, none leads elsewhere.
+
+    A part has no dot and every file of a run has one, so no child is called like a file beside it.
+    """
+    return quote(name, safe=" =,+").replace(".", "%2E")

@@ -11,7 +11,7 @@ import zlib
 from uuid import uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
@@ -157,6 +157,7 @@ def test_no_model_is_kept(tracking):
 
 
 @given(st.lists(st.text(min_size=1, max_size=12), min_size=2, max_size=4, unique=True))
+@example([".", "..", "run.json", "run.lock"])
 def test_whatever_a_child_is_called_it_has_a_folder_of_its_own_below_its_run(
     tmp_path_factory, names
 ):

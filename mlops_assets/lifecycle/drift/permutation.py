@@ -45,8 +45,12 @@ def deal_days(
 
 
 def p_value(statistics: npt.NDArray[np.float64]) -> float:
-    """The share of dealings at least as extreme as the first (Phipson and Smyth, 2010)."""
-    least = statistics[0] - _TIE * max(1.0, abs(float(statistics[0])))
+    """The share of dealings at least as extreme as the first (Phipson and Smyth, 2010).
+
+    Infinite ones, which left a side without values, are as extreme as each other.
+    """
+    first = float(statistics[0])
+    least = first if math.isinf(first) else first - _TIE * max(1.0, abs(first))
     return (int((statistics[1:] >= least).sum()) + 1) / len(statistics)
 
 

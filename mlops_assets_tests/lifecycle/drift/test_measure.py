@@ -243,6 +243,16 @@ def test_a_column_that_was_empty_and_is_filled_has_drifted_and_the_other_way_rou
     assert (gone.effect, gone.drifted) == (0.0, False)
 
 
+def test_one_known_value_in_days_far_larger_than_the_others_is_no_drift(random):
+    known = pl.int_range(28_000, eager=True) == 2
+    reference = by_day(
+        pl.DataFrame({"x": [1.0] * 28_000}).select(pl.when(known).then("x"))["x"], 28
+    )
+    column = one(drift(reference, by_day(random.normal(size=70), 7)))
+    assert column.p_value > 0.1
+    assert not column.drifted
+
+
 def test_a_rare_value_that_becomes_common_is_found(random):
     reference, current = random.random(2800) < 0.05, random.random(700) < 0.5
     column = one(drift(by_day(reference.astype(float), 28), by_day(current.astype(float), 7)))

@@ -80,3 +80,10 @@ def test_what_no_dealing_reaches_has_the_smallest_p_value_and_a_tie_counts_as_re
     assert p_value(np.array([2.0, *[1.0] * 99])) == 0.01
     assert p_value(np.array([0.3, 0.1 + 0.2, *[0.0] * 98])) == 0.02
     assert p_value(np.full(100, 7.0)) == 1.0
+
+
+def test_dealings_that_leave_a_side_empty_tie_and_none_is_more_extreme():
+    with np.errstate(all="raise"):
+        assert p_value(np.full(100, np.inf)) == 1.0
+        assert p_value(np.array([np.inf, *[1.0] * 98, np.inf])) == 0.02
+        assert p_value(np.array([1.0, *[0.0] * 98, np.inf])) == 0.02
