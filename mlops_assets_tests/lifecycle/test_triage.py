@@ -67,7 +67,7 @@ CASES = [
         report(column("temp", 0.2, missing(0.052), drifted=False)),
         "nothing",
         (),
-        "",
+        "temp: missing in 5% of the rows, 0% before; less than 7% more",
     ),
     Case(
         "a little more missing where the world changed",
@@ -89,6 +89,20 @@ CASES = [
         "data_bug",
         ("carrier",),
         "carrier: 2% of the rows hold levels never seen",
+    ),
+    Case(
+        "a few new levels, as when routes open",
+        report(column("dest", 0.1, replace(UNSEEN, now=0.006), drifted=False)),
+        "nothing",
+        (),
+        "levels never seen: XX; less than 1%, the world may have grown",
+    ),
+    Case(
+        "a few new levels where the world changed",
+        report(column("dest", 0.4, replace(UNSEEN, now=0.006))),
+        "covariate_drift",
+        ("dest",),
+        "the world may have grown",
     ),
     Case(
         "1 % poison far beyond the range",
