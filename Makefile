@@ -19,6 +19,8 @@ PEERS_READY := $(PEERS)/.ready
 
 # Bytecode is kept, so that a process does not compile the project anew.
 unexport PYTHONDONTWRITEBYTECODE
+# Threads that wait leave their core to the other processes.
+export OMP_WAIT_POLICY := passive
 export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export DAGSTER_DISABLE_TELEMETRY := true
