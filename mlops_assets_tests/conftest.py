@@ -8,8 +8,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-# A busy machine is no counterexample. People's runs draw new examples each time and find what nobody
-# thought of; CI draws the same ones, so that a change is judged by what it changed.
+# A busy machine is no counterexample. People's runs draw new examples each time and find what
+# nobody thought of; CI draws the same ones, so that a change is judged by what it changed.
 hypothesis.settings.register_profile("exploring", deadline=None)
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("exploring")
