@@ -9,9 +9,10 @@ from mlops_assets.components.jobs import ModelJobs
 from mlops_assets.components.retraining_runs import build_retraining_request, find_launched
 from mlops_assets.components.specs import SensorSpec
 from mlops_assets.components.stages.release import NextStep, find_next_step
-from mlops_assets.components.stages.retraining import consider_retraining, find_unanswered_ask
+from mlops_assets.components.stages.retraining import find_open_asks, read_history
+from mlops_assets.lifecycle.retraining.decision import decide_retraining
 
-Tick = dg.RunRequest | dg.SkipReason
+Tick = dg.RunRequest | list[dg.RunRequest] | dg.SkipReason
 
 
 def build_sensors(model: ModelDefinition, jobs: ModelJobs) -> list[dg.SensorDefinition]:
@@ -33,14 +34,16 @@ def _retrain_on_drift(model: ModelDefinition, jobs: ModelJobs) -> dg.SensorDefin
     def retrain_on_drift(
         context: dg.SensorEvaluationContext, ledger: dg.ResourceParam[Ledger]
     ) -> Tick:
-        decision = consider_retraining(model, ledger)
-        ask = decision.ask or find_unanswered_ask(model, ledger)
-        if ask is None:
-            return dg.SkipReason(decision.reason)
-        launched = find_launched(context.instance, model, ask)
-        if launched:
-            return dg.SkipReason(f"{launched}; {decision.reason}")
-        return build_retraining_request(model, ask)
+        history = read_history(model, ledger)
+        decision = decide_retraining(history, model.calendar, model.spec.retraining)
+        asked = find_open_asks(model, history, decision, ledger)
+        launched = [find_launched(context.instance, model, ask) for ask in asked]
+        requests = [
+            build_retraining_request(model, ask)
+            for ask, found in zip(asked, launched, strict=True)
+            if not found
+        ]
+        return requests or dg.SkipReason("; ".join([*filter(None, launched), decision.reason]))
 
     return retrain_on_drift
 

@@ -40,7 +40,8 @@ def tick(resources, instance):
         sensors = build_sensors(world.model, build_jobs(world.model))
         (sensor,) = (s for s in sensors if s.name == "flight_delays__retrain_on_drift")
         wanted = {key: resources(world)[key] for key in sensor.required_resource_keys}
-        return sensor(dg.build_sensor_context(instance=instance, resources=wanted))
+        found = sensor(dg.build_sensor_context(instance=instance, resources=wanted))
+        return found[0] if isinstance(found, list) and len(found) == 1 else found
 
     return tick_once
 
@@ -227,6 +228,29 @@ class TestByHand:
         assert request.run_key.startswith("flight_delays/retrain/by_hand/by hand run 1/")
         launch(instance, request)
         assert "is SUCCESS; the desk asked: three new airlines fly" in skipped(tick(world))
+
+    def test_given_two_ask_between_two_ticks_then_both_are_launched(self, world, tick, instance):
+        self.ask(world, "run 1", as_of="2013-05-20")
+        self.ask(world, "run 2")
+        requests = tick(world)
+        assert [each.partition_key for each in requests] == ["2013-05-20", "2013-05-27"]
+        for request in requests:
+            launch(instance, request)
+        assert skipped(tick(world)).count("asked for already: run ") == 2
+
+    def test_given_two_ask_for_the_same_then_one_run_answers_both(self, world, tick, instance):
+        self.ask(world, "run 1")
+        self.ask(world, "run 2")
+        request = tick(world)
+        assert "by hand run 2" in request.run_key
+        launch(instance, request)
+        assert skipped(tick(world)).count("asked for already: run ") == 1
+
+    def test_given_one_was_launched_then_the_other_is_launched_alone(self, world, tick, instance):
+        self.ask(world, "run 1", as_of="2013-05-20")
+        launch(instance, tick(world))
+        self.ask(world, "run 2")
+        assert tick(world).partition_key == "2013-05-27"
 
     def test_given_it_failed_then_asking_again_is_another_run(self, world, tick, instance):
         self.ask(world, "run 1")

@@ -73,19 +73,25 @@ def request_retraining(
     return f"{model.name}: a training as of {known.body['as_of']} is asked for by hand"
 
 
-def find_unanswered_ask(model: ModelDefinition, ledger: Ledger) -> Ask | None:
-    """The latest that was asked for while this champion serves, if nothing is trained as of then:
-    its run may never have been launched, when no sensor ticked in time. What a rule no longer
-    asks for, as its window was measured again, is withdrawn."""
-    history = read_history(model, ledger)
-    version = history.champion.version if history.champion else ""
-    if model.spec.retraining.mode != "enabled" or not history.earlier:
-        return None
+def find_open_asks(
+    model: ModelDefinition, history: RetrainingHistory, decision: RetrainingDecision, ledger: Ledger
+) -> list[Ask]:
+    """What a run has yet to answer: everything persons ask for, or else what was decided, or else
+    the latest that was asked for while this champion serves, if nothing is trained as of then: its
+    run may never have been launched, when no sensor ticked in time. What a rule no longer asks
+    for, as its window was measured again, is withdrawn."""
+    if model.spec.retraining.mode != "enabled":
+        return []
+    if asked := history.by_hand or [ask for ask in (decision.ask,) if ask]:
+        return asked
+    if not history.earlier:
+        return []
     ask = history.earlier[-1]
+    version = history.champion.version if history.champion else ""
     said = ledger.latest("retraining", model.name, ask.window) if ask.trigger != "by_hand" else None
     withdrawn = said is not None and said.body["action"] == "skip"
     open_ = ask.episode and ask.version == version and not withdrawn
-    return ask if open_ and not find_fate(model, ask.as_of, ledger).trained else None
+    return [ask] if open_ and not find_fate(model, ask.as_of, ledger).trained else []
 
 
 def count_left(model: ModelDefinition, history: RetrainingHistory) -> int:

@@ -73,7 +73,7 @@ def decide_retraining(
         version=champion.version if champion else None,
     )
     if by_hand.due and history.by_hand:
-        return _follow(known, by_hand, history.by_hand.as_of, policy)
+        return _follow(known, by_hand, history.by_hand[-1].as_of, policy)
     if champion is None:
         return known
     due = next((each for each in said if each.due), None)

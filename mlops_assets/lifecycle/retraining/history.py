@@ -85,12 +85,12 @@ class RetrainingHistory:
         return next((a for a in rules if (a.window, a.version) == (self.newest, version)), None)
 
     @property
-    def by_hand(self) -> Ask | None:
-        """What a person asked for since the newest window was monitored; the last of several."""
-        open_asks = [
-            ask for ask in self.asked if ask.trigger == "by_hand" and ask.window == self.newest
-        ]
-        return open_asks[-1] if open_asks else None
+    def by_hand(self) -> list[Ask]:
+        """What persons asked for since the newest window was monitored, in order; of several as of
+        one partition the last."""
+        asked = [ask for ask in self.asked if (ask.trigger, ask.window) == ("by_hand", self.newest)]
+        last = {ask.as_of: ask for ask in asked}
+        return [ask for ask in asked if ask is last[ask.as_of]]
 
     @property
     def last_training(self) -> str:

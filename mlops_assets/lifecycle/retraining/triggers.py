@@ -35,10 +35,10 @@ class Consideration:
 
 
 def consider_by_hand(history: RetrainingHistory) -> Consideration:
-    """A person who asks is heard, whatever was asked before."""
-    ask = history.by_hand
-    if ask is None:
+    """A person who asks is heard, whatever was asked before; the last of several is told."""
+    if not history.by_hand:
         return Consideration("by_hand", False, "nobody asked")
+    ask = history.by_hand[-1]
     return Consideration("by_hand", True, f"{ask.by} asked: {ask.reason}", ask.episode)
 
 

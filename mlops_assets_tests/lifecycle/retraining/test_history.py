@@ -45,8 +45,15 @@ def test_the_last_training_is_the_champions_when_nothing_was_asked_for_since():
 
 def test_a_request_by_hand_is_open_until_the_next_window():
     asked = [Ask("06", "07", "by_hand"), Ask("07", "08", "drift")]
-    assert RetrainingHistory(CHAMPION, [window("07")], asked).by_hand is None
-    assert RetrainingHistory(CHAMPION, [window("06")], asked).by_hand == asked[0]
+    assert RetrainingHistory(CHAMPION, [window("07")], asked).by_hand == []
+    assert RetrainingHistory(CHAMPION, [window("06")], asked).by_hand == asked[:1]
+
+
+def test_of_requests_by_hand_as_of_one_partition_the_last_is_answered():
+    asked = [
+        Ask("06", as_of, "by_hand", episode=str(n)) for n, as_of in enumerate(["07", "06", "07"])
+    ]
+    assert RetrainingHistory(CHAMPION, [window("06")], asked).by_hand == asked[1:]
 
 
 @pytest.mark.parametrize(
