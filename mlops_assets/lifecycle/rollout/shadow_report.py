@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 SHADOW = "shadow"
 """The arm under which copies are logged."""
 
+_REQUEST = ("request_id", "received_at")
+"""A copy is logged as received when its request was; ids are the callers', who may repeat them."""
+
 
 def pair_answers(answers: pl.DataFrame) -> pl.DataFrame:
     """The rows that were answered and copied, in order of arrival, each unit's first request only.
@@ -29,15 +32,14 @@ def pair_answers(answers: pl.DataFrame) -> pl.DataFrame:
     answered = answers.filter(
         ~copied.fill_null(value=False), pl.col("routed"), pl.col("probability").is_not_null()
     )
-    copies = answers.filter(copied).select("request_id", "row", pl.col("probability").alias(SHADOW))
-    pairs = answered.unique(["request_id", "row"], keep="first", maintain_order=True).join(
-        copies.unique(["request_id", "row"], keep="first", maintain_order=True),
-        on=["request_id", "row"],
-        how="inner",
+    key = [*_REQUEST, "row"]
+    copies = answers.filter(copied).select(*key, pl.col("probability").alias(SHADOW))
+    pairs = answered.unique(key, keep="first", maintain_order=True).join(
+        copies.unique(key, keep="first", maintain_order=True), on=key, how="inner"
     )
     pairs = pairs.sort("received_at", "request_id", "row")
-    first = pairs.unique("unit", keep="first", maintain_order=True).select("unit", "request_id")
-    return pairs.join(first, on=["unit", "request_id"], how="semi", maintain_order="left")
+    first = pairs.unique("unit", keep="first", maintain_order=True).select("unit", *_REQUEST)
+    return pairs.join(first, on=["unit", *_REQUEST], how="semi", maintain_order="left")
 
 
 def compare_shadow(
@@ -55,10 +57,10 @@ def compare_shadow(
         pl.Series(f"slice {name}", list(values), pl.String) for name, values in slices.items()
     )
     both = cut.drop_nulls(SHADOW)
-    failed = pairs.filter(pl.col(SHADOW).is_null())["request_id"].n_unique()
+    failed = pairs.filter(pl.col(SHADOW).is_null()).select(_REQUEST).n_unique()
     whole = _measure(both, threshold)
     return ShadowComparison(
-        units=pairs["request_id"].n_unique(),
+        units=pairs.select(_REQUEST).n_unique(),
         failed=failed,
         agreement=whole["agreement"],
         shift=whole["shift"],

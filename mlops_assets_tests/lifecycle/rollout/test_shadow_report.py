@@ -105,6 +105,13 @@ def test_a_copy_that_failed_counts_and_one_that_was_dropped_does_not():
     assert (seen.units, seen.failed, seen.agreement) == (2, 1, 1.0)
 
 
+def test_requests_of_callers_that_send_one_id_for_all_are_told_apart():
+    lines = [line(n, p) for n, p in enumerate((0.2, 0.4, 0.6))]
+    copies = [copy(n, p) for n, p in enumerate((0.2, None, 0.4))]
+    seen = compare(*({**each, "request_id": "1"} for each in (*lines, *copies)))
+    assert (seen.units, seen.failed, seen.agreement) == (3, 1, 0.5)
+
+
 def test_a_request_that_nobody_answered_makes_no_pair():
     assert compare(line(1, None), copy(1, 0.2)).units == 0
 
