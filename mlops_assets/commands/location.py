@@ -113,7 +113,7 @@ class Location:
     def ask_sensor(
         self, name: str, resources: Mapping[str, Any]
     ) -> tuple[dg.RunRequest | None, str]:
-        """One tick of ``<model>__<name>``: what it asks for, or why not.
+        """One tick of ``<model>__<name>``: the first that it asks for, or why nothing.
 
         A run key is answered once, as the daemon does.
         """
@@ -129,11 +129,13 @@ class Location:
         )
         if isinstance(answer, dg.SkipReason):
             return None, str(answer.skip_message)
-        assert isinstance(answer, dg.RunRequest)
-        if answer.run_key in self._asked:
-            return None, f"{answer.run_key} was asked for before"
-        self._asked.add(str(answer.run_key))
-        return answer, ""
+        answers = answer if isinstance(answer, list) else [answer]
+        asked = [each for each in answers if isinstance(each, dg.RunRequest)]
+        new = [request for request in asked if request.run_key not in self._asked]
+        if not new:
+            return None, f"{asked[0].run_key} was asked for before"
+        self._asked.add(str(new[0].run_key))
+        return new[0], ""
 
 
 def _require_success(what: str, result: Any) -> None:

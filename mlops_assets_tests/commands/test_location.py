@@ -10,6 +10,7 @@ import pytest
 from mlops_assets.adapters.in_memory.clock import FixedClock
 from mlops_assets.commands.home import prepare_home
 from mlops_assets.commands.location import JobFailedError, Location
+from mlops_assets.components.stages.retraining import request_retraining
 from mlops_assets.defs.platform.resources import build_resources, read_settings
 from mlops_assets_tests.examples.reading import read_example
 
@@ -50,3 +51,22 @@ def test_when_a_span_fails_then_the_error_names_what_and_why(resources):
     location = Location.of(read_example("seattle_rain"), resources)
     with pytest.raises(JobFailedError, match=r"(?s)training_set .*were never materialized"):
         location.materialize("training_set", span=("2014-01-01", "2014-02-01"))
+
+
+def test_given_two_persons_ask_then_each_is_answered_once(resources):
+    changes = {
+        "training": {"split": {"test": 1, "validation": 1, "minimum_fit": 1}},
+        "retraining": {"mode": "enabled"},
+    }
+    model = read_example("seattle_rain", changes)
+    wanted = ("2012-04-01", "2012-05-01")
+    for as_of in wanted:
+        request_retraining(
+            model, "the desk", "new gauges", as_of, resources["ledger"], resources["clock"],
+            request=f"run {as_of}",
+        )  # fmt: skip
+    location = Location.of(model, resources)
+    ticks = [location.ask_sensor("retrain_on_drift", resources) for _ in range(3)]
+    assert [asked.partition_key for asked, _ in ticks[:2]] == list(wanted)
+    assert ticks[2][0] is None
+    assert "was asked for before" in ticks[2][1]

@@ -123,7 +123,11 @@ class World:
             self.instance, repository_def=repository, resources=self.resources
         )
         answer = definition(context)
-        return answer if isinstance(answer, dg.RunRequest) else str(answer.skip_message)
+        if isinstance(answer, dg.SkipReason):
+            return str(answer.skip_message)
+        (request,) = answer if isinstance(answer, list) else [answer]
+        assert isinstance(request, dg.RunRequest)
+        return request
 
     def stating(self, changes: Mapping[str, Any], folder: Path | None = None) -> World:
         """The same world after somebody edited defs.yaml, or model.py in another ``folder``."""
