@@ -314,6 +314,13 @@ class TestMetadata:
         assert shown["budget_left"] == world.model.spec.retraining.budget.retrainings - 1
         assert (shown["trigger"], shown["train_as_of"]) == ("none", "none")
 
+    def test_at_the_calendars_end_the_budget_that_was_spent_is_not_left(self, world):
+        drifted(world, "2013-12-16", "2013-12-23")
+        record(world, "2013-12-23")
+        world.drift("2013-12-30", "failed")
+        history = stage.read_history(world.model, world.ledger)
+        assert stage.count_left(world.model, history) == 11
+
     def test_before_anything_is_known_it_says_so(self, world):
         shown = describe_decision(world.model, record(world, WEEK), world.ledger)
         assert shown["windows"].value == "*none*"

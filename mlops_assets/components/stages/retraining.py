@@ -18,6 +18,7 @@ from mlops_assets.lifecycle.retraining.decision import (
     RetrainingDecision,
     count_budget_left,
     decide_retraining,
+    find_day_after,
 )
 from mlops_assets.lifecycle.retraining.history import Ask, RetrainingHistory
 from mlops_assets.lifecycle.retraining.performance import judge_performance
@@ -96,8 +97,8 @@ def find_open_asks(
 
 def count_left(model: ModelDefinition, history: RetrainingHistory) -> int:
     """The retrainings left in the budget as of the partition after the newest window."""
-    as_of = model.calendar.next(history.newest) if history.newest else None
-    return count_budget_left(history, model.calendar, model.spec.retraining, as_of or "")
+    after = find_day_after(history, model.calendar)
+    return count_budget_left(history, model.calendar, model.spec.retraining, after)
 
 
 def describe_windows(model: ModelDefinition, history: RetrainingHistory) -> list[Mapping[str, str]]:

@@ -64,7 +64,7 @@ def decide_retraining(
         return RetrainingDecision("skip", "retraining is disabled", newest)
     by_hand = consider_by_hand(history)
     as_of = calendar.next(newest) if newest else None
-    said = [by_hand, *_consider_rules(history, calendar, policy, as_of or "")]
+    said = [by_hand, *_consider_rules(history, calendar, policy)]
     known = RetrainingDecision(
         "skip",
         "there is no champion to compare with",
@@ -86,6 +86,13 @@ def decide_retraining(
         # Rows that came late may give the episode another name, or another trigger its turn.
         due = replace(due, trigger=told.trigger, episode=told.episode)
     return _follow(known, due, as_of, policy)
+
+
+def find_day_after(history: RetrainingHistory, calendar: Calendar) -> str:
+    """The first date after the newest window, no partition where the calendar ends there; empty
+    before the first window."""
+    newest = history.newest
+    return (calendar.next(newest) or calendar.end.isoformat()) if newest else ""
 
 
 def count_budget_left(
@@ -124,7 +131,7 @@ def find_objection(
 
 
 def _consider_rules(
-    history: RetrainingHistory, calendar: Calendar, policy: RetrainingPolicy, as_of: str
+    history: RetrainingHistory, calendar: Calendar, policy: RetrainingPolicy
 ) -> list[Consideration]:
     if history.champion is None:
         return []
@@ -132,7 +139,7 @@ def _consider_rules(
         consider_signal("performance", history, policy),
         consider_signal("drift", history, policy),
         consider_new_data(history, policy),
-        consider_schedule(history, calendar, policy, as_of),
+        consider_schedule(history, calendar, policy, find_day_after(history, calendar)),
     ]
 
 

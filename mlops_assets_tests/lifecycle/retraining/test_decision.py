@@ -319,6 +319,13 @@ class TestScheduleAndNewData:
             f"{weeks} partition(s) since the training as of {KEYS[2]}, one is due every 4"
         )
 
+    @pytest.mark.parametrize("every", [22, 23])
+    def test_at_the_calendars_end_the_partitions_are_counted_all_the_same(self, every):
+        policy = RetrainingPolicy("enabled", Triggers(drift=False, every=every))
+        said = decide(seen("." * 22), policy).reason
+        assert said.startswith("the calendar ends with this window; " if every == 22 else "22 part")
+        assert f"22 partition(s) since the training as of {KEYS[2]}, one is due every" in said
+
     def test_a_training_that_was_asked_for_counts_as_the_last(self):
         policy = RetrainingPolicy("enabled", Triggers(drift=False, every=4))
         asked = (ask(5, trigger="schedule"),)
