@@ -127,6 +127,22 @@ class TestDecision:
         world.drift(NEXT, "passed")
         assert open_asks(world) == []
 
+    @pytest.mark.parametrize("trained", [True, False])
+    def test_given_it_was_withdrawn_then_the_episode_is_answered_only_if_it_was_trained(
+        self, world, trained
+    ):
+        drifted(world)
+        record(world, WEEK)
+        if trained:
+            body = {"digest": OTHER}
+            write_once(world.ledger, "trained_model", world.name, NEXT, body, world.clock.now())
+        world.drift(WEEK, "inconclusive")
+        record(world, WEEK)
+        world.drift(NEXT, "failed")
+        decision = record(world, NEXT)
+        assert decision.action == ("skip" if trained else "retrain")
+        assert ("asked for already in" in decision.reason) is trained
+
     def test_given_nothing_was_launched_in_time_then_it_is_still_asked_for(self, world):
         drifted(world)
         record(world, WEEK)

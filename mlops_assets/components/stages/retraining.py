@@ -79,8 +79,7 @@ def find_open_asks(
 ) -> list[Ask]:
     """What a run has yet to answer: everything persons ask for, or else what was decided, or else
     the latest that was asked for while this champion serves, if nothing is trained as of then: its
-    run may never have been launched, when no sensor ticked in time. What a rule no longer asks
-    for, as its window was measured again, is withdrawn."""
+    run may never have been launched, when no sensor ticked in time."""
     if model.spec.retraining.mode != "enabled":
         return []
     if asked := history.by_hand or [ask for ask in (decision.ask,) if ask]:
@@ -89,9 +88,7 @@ def find_open_asks(
         return []
     ask = history.earlier[-1]
     version = history.champion.version if history.champion else ""
-    said = ledger.latest("retraining", model.name, ask.window) if ask.trigger != "by_hand" else None
-    withdrawn = said is not None and said.body["action"] == "skip"
-    open_ = ask.episode and ask.version == version and not withdrawn
+    open_ = ask.episode and ask.version == version
     return [ask] if open_ and not find_fate(model, ask.as_of, ledger).trained else []
 
 
@@ -175,11 +172,19 @@ def _judge(
 def _read_asks(
     model: ModelDefinition, versions: Mapping[str, str], ledger: Ledger
 ) -> Iterator[Ask]:
-    """What rules asked for; rows of earlier releases say neither what asked nor of which."""
-    for row in ledger.history("retraining", model.name):
+    """What rules asked for; rows of earlier releases say neither what asked nor of which.
+
+    What was withdrawn, as its window was measured again before anything was trained, answers no
+    episode and spends no budget.
+    """
+    rows = ledger.history("retraining", model.name)
+    latest = {row.subject: row.body["action"] for row in rows}
+    for row in rows:
         body = row.body
         trigger: Trigger = body.get("trigger") or "drift"
-        if body["action"] == "retrain" and trigger != "by_hand":
+        if body["action"] == "skip" or trigger == "by_hand":
+            continue
+        if latest[row.subject] == "retrain" or find_fate(model, body["as_of"], ledger).trained:
             version = body.get("version") or versions.get(row.subject, "")
             episode = body.get("episode") or ""
             yield Ask(row.subject, body["as_of"], trigger, version, episode)
