@@ -63,7 +63,11 @@ def launch(instance, request: dg.RunRequest, *, fails: bool = False) -> None:
     def training() -> None:
         (breaks if fails else nothing)()
 
-    tags = {**request.tags, "dagster/run_key": request.run_key}
+    tags = {
+        **request.tags,
+        "dagster/run_key": request.run_key,
+        "dagster/partition": request.partition_key or "",
+    }
     training.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
 
 
@@ -205,6 +209,23 @@ class TestRequests:
         record_retraining(world.model, "2013-05-20", world.ledger, world.clock)
         world.drift(partition, outcome)
         assert skipped(tick(world)).startswith("asked for already: run ")
+
+    def test_given_reports_that_come_late_before_the_decision_is_recorded_then_one_run_answers(
+        self, world, tick, instance
+    ):
+        drifted(world, "2013-05-13", "2013-05-20")
+        launch(instance, tick(world))
+        world.drift("2013-05-06", "failed")
+        record_retraining(world.model, "2013-05-06", world.ledger, world.clock)
+        assert skipped(tick(world)).startswith("asked for already: run ")
+
+    def test_given_another_window_asks_then_the_tick_says_what_the_first_run_was_trained_as_of(
+        self, world, tick, instance
+    ):
+        drifted(world, "2013-05-13", "2013-05-20")
+        launch(instance, tick(world))
+        world.drift("2013-05-27", "failed")  # nobody has recorded a decision yet
+        assert " as of 2013-05-27 is SUCCESS" in skipped(tick(world))
 
     def test_given_a_new_champion_then_the_drift_it_answered_asks_no_more(self, world, tick):
         drifted(world, "2013-05-13", "2013-05-20")
