@@ -130,6 +130,15 @@ def test_a_drift_that_goes_on_stays_the_same_and_one_that_comes_back_is_another(
     assert (again.key, again.identity != first.identity) == (first.key, True)
 
 
+@pytest.mark.parametrize("order", [(2, 3, 1, 0), (3, 2, 1, 0), (1, 3, 0, 2)])
+def test_windows_that_are_reported_in_another_order_are_one_drift(books, order):
+    told = set()
+    for week in order:
+        books.drift(WEEKS[week])
+        told |= {(found.key, found.identity) for found in books.found("drift")}
+    assert len(told) == 1
+
+
 def test_a_window_that_could_not_be_judged_does_not_make_a_drift_another(books):
     for partition in WEEKS[:2]:
         books.drift(partition)

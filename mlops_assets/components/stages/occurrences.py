@@ -84,11 +84,16 @@ def _drifts(
     if first is None or windows[-1].at < since or drifted < persistence.violated:
         return
     newest = windows[-1]
-    began = _first_of_last_run(drift[first.subject], _has_drifted) or first
+    # Named by what was reported first: an earlier window that comes late is no new drift.
+    run = windows[windows.index(first) :]
+    began = min(
+        (_first_of_last_run(drift[row.subject], _has_drifted) or row for row in run),
+        key=lambda row: row.at,
+    )
     yield Occurrence(
         kind="drift",
         model=model,
-        subject=f"{newest.body['version']} since {first.subject}",
+        subject=f"{newest.body['version']} since {began.subject}",
         group=model,
         title=f"{model} {newest.body['version']}: its reference no longer holds",
         detail=f"since {first.subject}; {newest.subject}: {newest.body['reason']}",
