@@ -34,6 +34,9 @@ MANY: dict[Kind, str] = {
     "drift": "{group}: {count} drifts",
     "retraining": "{group}: {count} trainings asked for",
 }
+_AGES = 1_000_000
+"""In hours more than a century."""
+
 _LONGEST = 500
 """Characters of a cause that a message shows."""
 
@@ -73,10 +76,15 @@ class AlertPolicy:
                 raise ValueError(
                     f"{name}: unknown kind '{unknown[0]}', allowed are {', '.join(KINDS)}"
                 )
-        if self.remind_after <= 0:
-            raise ValueError(f"remind_after must be above 0 hours, got {self.remind_after}")
-        if self.pause < 0:
-            raise ValueError(f"pause must not be negative, got {self.pause}")
+        # What is no number, or longer than a clock can add, would fail each tick.
+        if not 0 < self.remind_after <= _AGES:
+            raise ValueError(
+                f"remind_after must be above 0 hours, at most {_AGES}, got {self.remind_after}"
+            )
+        if not 0 <= self.pause <= _AGES:
+            raise ValueError(
+                f"pause must not be negative, at most {_AGES} minutes, got {self.pause}"
+            )
 
 
 @dataclass(frozen=True)

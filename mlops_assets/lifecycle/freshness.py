@@ -8,6 +8,9 @@ from typing import Literal
 
 Part = Literal["data", "model", "monitoring"]
 
+_LONGEST = 1_000_000
+"""Hours, more than a century: what no clock can add would fail the load."""
+
 
 @dataclass(frozen=True)
 class FreshnessLimit:
@@ -19,9 +22,13 @@ class FreshnessLimit:
     def __post_init__(self) -> None:
         for name in ("hours", "warn_hours"):
             value = getattr(self, name)
+            if value is None:
+                continue
             # Dagster looks about once a minute, and refuses what is shorter.
-            if value is not None and not value * 60 >= 1:
+            if not value * 60 >= 1:
                 raise ValueError(f"{name} must be at least a minute, got {value} hours")
+            if value > _LONGEST:
+                raise ValueError(f"{name} must be at most {_LONGEST}, got {value}; or leave it out")
         if self.warn_hours is not None and self.warn_hours >= self.hours:
             raise ValueError(
                 f"warn_hours must be below hours, got {self.warn_hours} and {self.hours}"

@@ -222,8 +222,12 @@ def test_a_secret_that_is_cut_in_the_middle_is_left_out_too():
     [
         ({"kinds": ("run_fail",)}, "kinds: unknown kind 'run_fail', allowed are data_bug, "),
         ({"pages": ("nobody",)}, "pages: unknown kind 'nobody'"),
-        ({"remind_after": 0}, "remind_after must be above 0 hours, got 0"),
-        ({"pause": -1}, "pause must not be negative, got -1"),
+        ({"remind_after": 0}, "remind_after must be above 0 hours, at most 1000000, got 0"),
+        ({"remind_after": float("inf")}, "remind_after must be above 0 hours, at most 1000000"),
+        ({"remind_after": float("nan")}, "at most 1000000, got nan"),
+        ({"pause": -1}, "pause must not be negative, at most 1000000 minutes, got -1"),
+        ({"pause": float("inf")}, "pause must not be negative, at most 1000000 minutes, got inf"),
+        ({"pause": float("nan")}, "at most 1000000 minutes, got nan"),
     ],
 )
 def test_an_impossible_policy_is_refused(values, said):

@@ -26,7 +26,7 @@ class PerformanceTrigger:
             raise ValueError(
                 f"metric '{self.metric}' is not measured, allowed are {', '.join(METRICS)}{hint}"
             )
-        if self.worse_by <= 0:
+        if not self.worse_by > 0:  # nor NaN
             raise ValueError(f"worse_by must be above 0, got {self.worse_by}")
         if self.minimum_labelled < 1:
             raise ValueError(f"minimum_labelled must be at least 1, got {self.minimum_labelled}")
@@ -68,7 +68,7 @@ class RetrainingBudget:
         for name in ("retrainings", "partitions"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.false_per_year <= 0:
+        if not self.false_per_year > 0:  # nor NaN
             raise ValueError(f"false_per_year must be above 0, got {self.false_per_year}")
 
 

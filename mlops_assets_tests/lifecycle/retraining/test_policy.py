@@ -26,9 +26,11 @@ def test_more_violated_windows_than_windows_or_none_are_refused(windows, violate
         (lambda: RetrainingBudget(retrainings=0), "retrainings must be at least 1, got 0"),
         (lambda: RetrainingBudget(partitions=0), "partitions must be at least 1, got 0"),
         (lambda: RetrainingBudget(false_per_year=0), "false_per_year must be above 0, got 0"),
+        (lambda: RetrainingBudget(false_per_year=float("nan")), "false_per_year must be above 0"),
         (lambda: Triggers(every=0), "every must be at least 1, got 0"),
         (lambda: Triggers(new_rows=-5), "new_rows must be at least 1, got -5"),
         (lambda: PerformanceTrigger(worse_by=0), "worse_by must be above 0, got 0"),
+        (lambda: PerformanceTrigger(worse_by=float("nan")), "worse_by must be above 0, got nan"),
         (lambda: PerformanceTrigger(minimum_labelled=0), "minimum_labelled must be at least 1"),
         (
             lambda: PerformanceTrigger("brrier"),
