@@ -40,16 +40,28 @@ _AGES = 1_000_000
 _LONGEST = 500
 """Characters of a cause that a message shows."""
 
-_NAMED = r"(?:password|passwd|pwd|secret|token|credential|(?:api|access|account|private)[_-]?key)"
+_NAMED = (
+    r"(?:password|passwd|passphrase|pwd|secret|token|credentials?|amz-signature|(?<=[?&])sig"
+    r"|(?:api|access|account|private)[_-]?key)"
+)
 _SECRETS = (
     # All up to the last @ before the path, or a password that holds slashes.
     (re.compile(r"(\w://)(?:[^\s/]+|[^\s/:@]*:(?!\d+/)[^\s@]{1,200})@"), r"\1***@"),
     (re.compile(r"(?i)\b(bearer\s+)[\w.~+/=-]{6,}"), r"\1***"),
+    # A header of HTTP, with or without the scheme before what is secret.
+    (
+        re.compile(
+            r"(?i)(\bauthorization[\"']?\s*[=:]\s*[\"']?(?:(?:basic|bearer|digest|token)\s+)?)"
+            r"[^\s,;\"'}]+"
+        ),
+        r"\1***",
+    ),
+    (re.compile(r"(?s)(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(?=-----END|\Z)"), r"\1***"),
     # NAME=value, name: value, "name": "value", --name value
     (
         re.compile(
             rf"(?i)({_NAMED}(?:_\w{{1,40}})?[\"']?\s*[=:]\s*|--(?:[a-z]\w*-)*{_NAMED}\s+)"
-            r"(?:\"[^\"]*\"?|'[^']*'?|[^\s&,;'\"}]+)"
+            r"(?:\"(?:\\.|[^\"\\])*\"?|'(?:\\.|[^'\\])*'?|[^\s&,;'\"}]+)"
         ),
         r"\1***",
     ),
