@@ -139,7 +139,9 @@ class TestDecision:
         world.drift(WEEK, "inconclusive")
         record(world, WEEK)
         world.drift(NEXT, "failed")
-        decision = record(world, NEXT)
+        record(world, NEXT)  # the cooldown
+        world.drift("2013-06-03", "failed")
+        decision = record(world, "2013-06-03")
         assert decision.action == ("skip" if trained else "retrain")
         assert ("asked for already in" in decision.reason) is trained
 

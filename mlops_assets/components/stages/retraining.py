@@ -88,7 +88,7 @@ def find_open_asks(
         return []
     ask = history.earlier[-1]
     version = history.champion.version if history.champion else ""
-    open_ = ask.episode and ask.version == version
+    open_ = ask.episode and ask.version == version and not ask.withdrawn
     return [ask] if open_ and not find_fate(model, ask.as_of, ledger).trained else []
 
 
@@ -174,20 +174,20 @@ def _read_asks(
 ) -> Iterator[Ask]:
     """What rules asked for; rows of earlier releases say neither what asked nor of which.
 
-    What was withdrawn, as its window was measured again before anything was trained, answers no
-    episode and spends no budget.
+    What a rule no longer asks for, as its window was measured again before anything was trained,
+    is withdrawn.
     """
     rows = ledger.history("retraining", model.name)
     latest = {row.subject: row.body["action"] for row in rows}
     for row in rows:
-        body = row.body
+        body, as_of = row.body, row.body["as_of"]
         trigger: Trigger = body.get("trigger") or "drift"
-        if body["action"] == "skip" or trigger == "by_hand":
-            continue
-        if latest[row.subject] == "retrain" or find_fate(model, body["as_of"], ledger).trained:
+        if body["action"] == "retrain" and trigger != "by_hand":
             version = body.get("version") or versions.get(row.subject, "")
             episode = body.get("episode") or ""
-            yield Ask(row.subject, body["as_of"], trigger, version, episode)
+            skips = latest[row.subject] == "skip"
+            withdrawn = skips and not find_fate(model, as_of, ledger).trained
+            yield Ask(row.subject, as_of, trigger, version, episode, withdrawn=withdrawn)
 
 
 def _read_requests(model: ModelDefinition, ledger: Ledger) -> Iterator[Ask]:

@@ -46,6 +46,8 @@ def find_episode(
 
 
 def find_answer(earlier: Sequence[Ask], version: str, first: str) -> Ask | None:
-    """What was asked for in the episode that began in window ``first``, whatever asked."""
-    answers = [ask for ask in earlier if ask.version == version and (ask.window or "") >= first]
+    """What was asked for in the episode that began in window ``first``, whatever asked; what was
+    withdrawn answers nothing."""
+    kept = [ask for ask in earlier if ask.version == version and not ask.withdrawn]
+    answers = [ask for ask in kept if (ask.window or "") >= first]
     return answers[-1] if answers else None

@@ -19,7 +19,8 @@ class Ask:
 
     ``window``: the newest monitored partition then, None before the first. ``version``: the
     champion then. ``episode``: what it answers; of a request by hand its number. ``fate``: what
-    became of it, in words. ``by`` and ``reason``: who asked by hand, and why.
+    became of it, in words. ``by`` and ``reason``: who asked by hand, and why. ``withdrawn``: taken
+    back before anything was trained. Its run may be on its way: cooldown and budget count it.
     """
 
     window: str | None
@@ -30,6 +31,7 @@ class Ask:
     fate: str = ""
     by: str = ""
     reason: str = ""
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True)

@@ -268,6 +268,12 @@ class TestEpisodes:
             f"retraining for the episode that began in {KEYS[2]}, ask by hand for another"
         )
 
+    def test_what_was_withdrawn_answers_nothing_and_starts_the_cooldown(self):
+        asked = (replace(ask(3), withdrawn=True),)
+        assert decide(seen("xxx"), self.EAGER, asked=asked).action == "retrain"
+        said = decide(seen("xxx"), replace(self.EAGER, cooldown=2), asked=asked).reason
+        assert said.startswith("trained or asked for 1 partition(s) ago, the cooldown is 2")
+
     def test_what_became_of_it_is_said(self):
         refused = ask(3, fate="refused by its gates: auc 0.5 is below 0.6")
         said = decide(seen("xxxx"), self.EAGER, asked=(refused,)).reason
