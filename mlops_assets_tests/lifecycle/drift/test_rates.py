@@ -97,6 +97,37 @@ def test_a_shift_is_found_in_its_column_in_nearly_all_windows(shift):
     assert all(found)
 
 
+WIDER = "a column half as wide again, whose middle differs by day"
+MOVED = "a tenth moved from one to another of many levels, one of which differs by day"
+
+
+def shifted_within_days(random: np.random.Generator, kind: str) -> DriftReport:
+    """What days differ by is not what changed."""
+    day = np.repeat(np.arange(DAYS), 150)
+    now, of_day = day >= BEFORE, random.normal(size=DAYS)[day]
+    if kind == WIDER:
+        values = pl.Series((0.45 * of_day + random.normal(size=len(day))) * np.where(now, 1.5, 1))
+    else:
+        levels = random.choice(40, p=np.arange(40, 0, -1) / 820, size=len(day)) + 2
+        levels = np.where(random.random(len(day)) < 0.3, 1, levels)
+        levels = np.where(now & (random.random(len(day)) < 0.1), 2, levels)
+        storm = random.random(len(day)) < 0.4 / (1 + np.exp(-2 * of_day))
+        values = pl.Series(np.where(storm, 0, levels).astype(str))
+    dates = [date(2013, 1, 7) + timedelta(days=int(n)) for n in day]
+    rows = pl.DataFrame({"x": values, "day": dates})
+    feature = Feature("x", "numeric" if kind == WIDER else "categorical")
+    sides = rows.filter(~pl.Series(now)), rows.filter(pl.Series(now))
+    return measure_drift(*sides, [feature], DriftPolicy(), day="day")
+
+
+@pytest.mark.parametrize("kind", [WIDER, MOVED])
+def test_what_days_differ_by_does_not_drown_a_change_of_something_else(kind):
+    random = np.random.default_rng(7)
+    # What would hold among the tests of 17 columns.
+    found = [shifted_within_days(random, kind).columns[0].p_value < 0.003 for _ in range(8)]
+    assert all(found)
+
+
 @settings(max_examples=8)
 @given(seed=st.integers(0, 99), order=st.permutations(FEATURES))
 def test_neither_the_order_of_columns_nor_that_of_rows_changes_a_finding(seed, order):
