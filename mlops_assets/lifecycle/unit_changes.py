@@ -73,6 +73,8 @@ def _scale(reference: ColumnSummary, current: ColumnSummary) -> str | None:
     if size < math.log(UNNATURAL):
         return None
     left = _distance([y / factor for y in now], before)
+    if _moved(before, now) < left:
+        return None
     if size >= math.log(_IMPOSSIBLE):
         return _said(factor, left, _known(factor, 0.1)) if left <= 0.35 else None
     ends, known = _ends(reference, current, factor), _known(factor, 0.04)
@@ -108,6 +110,12 @@ def _distance(one: Sequence[float], other: Sequence[float]) -> float:
     width = other[-1] - other[0]
     away = [(x - y) / width for x, y in zip(one, other, strict=True)]
     return math.sqrt(math.fsum(gap * gap for gap in away) / len(other))
+
+
+def _moved(before: Sequence[float], now: Sequence[float]) -> float:
+    """What is left between the quantiles after one was moved, unscaled, onto the other."""
+    offset = (math.fsum(now) - math.fsum(before)) / len(before)
+    return _distance([y - offset for y in now], before)
 
 
 def _slope(before: Sequence[float], now: Sequence[float]) -> float:

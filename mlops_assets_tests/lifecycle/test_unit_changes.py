@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from statistics import NormalDist
 
 import pytest
 from hypothesis import given, settings
@@ -74,6 +76,17 @@ def test_what_is_made_of_a_column_that_became_something_else(before, now, cause,
     found = triage(report(numeric("x", 0.4, before, now)))
     assert (found.cause, found.columns) == (cause, ("x",))
     assert said in "\n".join((found.reason, *found.evidence))
+
+
+@pytest.mark.parametrize("moved", [18.0, 24.0, 30.0])
+def test_a_skewed_column_that_moved_as_a_whole_is_no_multiple_of_itself(moved):
+    skewed = numeric("x", 0.4, skew, lambda s: skew(s) + moved)
+    assert triage(report(skewed)).cause == "covariate_drift"
+
+
+def skew(share: float) -> float:
+    """Amounts: most small, few a hundred times as much."""
+    return math.exp(1.5 * NormalDist().inv_cdf(min(max(share, 0.001), 0.999)))
 
 
 @settings(max_examples=60)
