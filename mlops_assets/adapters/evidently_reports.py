@@ -94,7 +94,8 @@ def _describe(name: str, report: DriftReport) -> str:
 
 def _has_values(table: pl.DataFrame, name: str) -> bool:
     known = table[name].drop_nulls()
-    return not (known.drop_nans() if known.dtype.is_float() else known).is_empty()
+    # Evidently leaves out what is infinite as well.
+    return not (known.filter(known.is_finite()) if known.dtype.is_float() else known).is_empty()
 
 
 def _sample(table: pl.DataFrame, columns: Sequence[ColumnDrift]) -> pl.DataFrame:

@@ -111,6 +111,14 @@ def test_the_page_says_what_was_decided_before_what_evidently_thinks(reports):
     assert "decides nothing" in body[: body.index("<script>")]
 
 
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_a_column_without_a_finite_value_leaves_the_page_of_the_others(reports, value):
+    current = CURRENT.with_columns(distance_flown=pl.lit(value))
+    page = without_verdict(draw(reports, current=current).read_text())
+    assert "carrier_code" in page
+    assert "distance_flown" not in page
+
+
 def test_values_of_callers_never_become_scripts_of_the_page(reports):
     forged = "</script><script>document.title='owned'</script><!--<script>"
     page = draw(reports, current=table(300, 2, carriers=("UA", forged))).read_text()
