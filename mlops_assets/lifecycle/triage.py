@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mlops_assets.lifecycle.drift.report import ColumnDrift, ColumnSummary, DriftReport, Finding
+from mlops_assets.lifecycle.drift.sample import say_number
 from mlops_assets.lifecycle.performance import PerformanceReport
 from mlops_assets.lifecycle.unit_changes import find_unit_change
 
@@ -129,10 +130,12 @@ def _is_season(column: ColumnDrift, share: float, near: float = 1.0) -> bool:
 
 
 def _find_constant(before: ColumnSummary, now: ColumnSummary) -> str | None:
-    same = now.lowest is not None and now.lowest == now.highest
-    if not same or len(set(before.quantiles)) < _CONSTANT:
+    value, lowest, highest = now.lowest, before.lowest, before.highest
+    if value is None or value != now.highest or lowest is None or highest is None:
         return None
-    return f"always {now.lowest:g}, was {before.lowest:g} to {before.highest:g}"
+    if len(set(before.quantiles)) < _CONSTANT:
+        return None
+    return f"always {say_number(value)}, was {say_number(lowest)} to {say_number(highest)}"
 
 
 def _find_concept(performance: PerformanceReport | None) -> str | None:

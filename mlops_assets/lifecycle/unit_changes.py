@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 
 from mlops_assets.lifecycle.drift.report import ColumnSummary
+from mlops_assets.lifecycle.drift.sample import INFINITE
 
 FACTORS = (
     ("miles", "kilometres", 1.609344),
@@ -59,6 +60,8 @@ def find_unit_change(reference: ColumnSummary, current: ColumnSummary) -> str | 
     """A sentence such as ``1.61 times what it was, as miles written in kilometres``, or None."""
     before, now = reference.quantiles, current.quantiles
     if len(before) != len(now) or len(set(before)) < _DISTINCT or len(set(now)) < 2:
+        return None
+    if max(map(abs, (*before, *now))) >= INFINITE:
         return None
     return _temperature(before, now) or _scale(reference, current)
 

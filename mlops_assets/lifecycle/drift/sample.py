@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import polars as pl
 
-_INFINITE = 1e100
+INFINITE = 1e100
 """What an infinite number counts as, so that distances from it are numbers."""
 
 
@@ -84,7 +85,7 @@ class Sample:
         values = self.table[feature.name]
         levels: list[str] = []
         if feature.kind == "numeric":
-            numbers = values.fill_null(np.nan).to_numpy().clip(-_INFINITE, _INFINITE)
+            numbers = values.fill_null(np.nan).to_numpy().clip(-INFINITE, INFINITE)
         else:
             numbers, levels = _places(values)
         gone = np.isnan(numbers)
@@ -116,6 +117,11 @@ def pair_days(
     dealt = deal_days(dates[0].to_list(), dates[1].to_list(), permutations, seed)
     days = Days(dealt, np.bincount(number).astype(float), len(dates[0]))
     return Sample(days, pl.concat([cast_features(side, features) for side in sides]), number)
+
+
+def say_number(value: float) -> str:
+    """In a sentence, where an infinite one is infinite again."""
+    return f"{math.copysign(math.inf, value) if abs(value) >= INFINITE else value:g}"
 
 
 def _places(values: pl.Series) -> tuple[npt.NDArray[np.float64], list[str]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mlops_assets.lifecycle.drift.permutation import p_value
 from mlops_assets.lifecycle.drift.policy import DriftPolicy
 from mlops_assets.lifecycle.drift.report import Finding
-from mlops_assets.lifecycle.drift.sample import Column, Days
+from mlops_assets.lifecycle.drift.sample import Column, Days, say_number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,8 +49,8 @@ def find_range(column: Column, days: Days, policy: DriftPolicy) -> Finding | Non
         return None
     far = column.values[outside]
     said = (
-        f"{now:.1%} of the rows hold {far.min():g} to {far.max():g}, far outside "
-        f"{lowest:g} to {highest:g}, the range of the reference"
+        f"{now:.1%} of the rows hold {say_number(far.min())} to {say_number(far.max())}, far "
+        f"outside {say_number(lowest)} to {say_number(highest)}, the range of the reference"
     )
     return Finding("range", 0.0, now, said)
 

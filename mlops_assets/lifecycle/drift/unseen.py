@@ -14,7 +14,7 @@ from mlops_assets.lifecycle.drift.examined import Suspicion
 from mlops_assets.lifecycle.drift.permutation import p_value
 from mlops_assets.lifecycle.drift.policy import DriftPolicy
 from mlops_assets.lifecycle.drift.report import Finding
-from mlops_assets.lifecycle.drift.sample import Column, Days
+from mlops_assets.lifecycle.drift.sample import Column, Days, say_number
 
 if TYPE_CHECKING:
     import polars as pl
@@ -132,7 +132,7 @@ def _number(held: pl.DataFrame, days: Days, policy: DriftPolicy) -> Finding | No
     frequent = now > _most_frequent(held, days)
     if not (frequent or _stands_alone(value, held) or _is_no_amount(value, held)):
         return None
-    said = f"{value:g} in {now:.1%} of the rows, never in the reference"
+    said = f"{say_number(value)} in {now:.1%} of the rows, never in the reference"
     return Finding("unseen", 0.0, now, said)
 
 

@@ -40,6 +40,17 @@ def test_given_one_stray_in_the_reference_then_one_percent_of_them_is_a_bug(ages
     assert triage(report).cause == "data_bug"
 
 
+@pytest.mark.parametrize("share", [0.02, 0.2, 1.0])
+def test_infinite_numbers_are_said_to_be_infinite_and_no_other_unit(ages, share):
+    ages[CURRENT :: int(1 / share)] = -np.inf
+    told = triage(compare(ages))
+    assert told.cause == "data_bug"
+    said = "\n".join(told.evidence)
+    assert "-inf" in said
+    assert "e+" not in said
+    assert "times what it was" not in said
+
+
 @pytest.mark.parametrize("every", [1500, 100])
 def test_given_as_many_of_them_all_along_then_nothing_is_found(ages, every):
     ages[::every] = -999.0
