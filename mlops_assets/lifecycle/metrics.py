@@ -22,14 +22,23 @@ def measure_metrics(
 
     Both classes have to be present.
     """
+    from sklearn.metrics import roc_auc_score
+
+    auc = float(roc_auc_score(truth, probability))
+    return {"auc": auc, **measure_losses(truth, probability)}
+
+
+def measure_losses(
+    truth: npt.NDArray[np.int64], probability: npt.NDArray[np.float64]
+) -> dict[str, float]:
+    """The same but the AUC: what rows of one class alone have as well."""
     import numpy as np
-    from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
+    from sklearn.metrics import brier_score_loss, log_loss
 
     probability = np.asarray(probability, dtype=float)
     return {
-        "auc": float(roc_auc_score(truth, probability)),
-        "brier": float(brier_score_loss(truth, probability)),
-        "log_loss": float(log_loss(truth, probability)),
+        "brier": float(brier_score_loss(truth, probability, pos_label=1)),
+        "log_loss": float(log_loss(truth, probability, labels=[0, 1])),
         "calibration_error": measure_calibration_error(truth, probability),
     }
 

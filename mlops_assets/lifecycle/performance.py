@@ -39,7 +39,7 @@ Maturity = Literal["estimated", "partial", "final"]
 class PerformanceReport:
     """What is known about logged predictions of one version in one partition.
 
-    ``metrics`` are measured on the labelled rows, and empty while one class is missing.
+    ``metrics`` are measured on the labelled rows, without ``auc`` while one class is missing.
     ``estimated`` has the same metrics as the model's own confidence would have them, on all rows
     (``accuracy``, ``brier`` and others), ``estimate_error`` by how much the estimate on the
     labelled rows lies above what was measured there. ``gap`` is the measured Brier score minus the
@@ -131,12 +131,13 @@ def judge_gap(report: PerformanceReport | None) -> Verdict:
 def _measure(
     truth: npt.NDArray[np.int64], probability: npt.NDArray[np.float64], threshold: float
 ) -> dict[str, float]:
-    from mlops_assets.lifecycle.evaluation import measure_metrics
+    from mlops_assets.lifecycle.metrics import measure_losses, measure_metrics
 
-    if not len(truth) or not 0 < truth.mean() < 1:
+    if not len(truth):
         return {}
+    measure = measure_metrics if 0 < truth.mean() < 1 else measure_losses
     right = (probability >= threshold) == (truth == 1)
-    return {**measure_metrics(truth, probability), "accuracy": float(right.mean())}
+    return {**measure(truth, probability), "accuracy": float(right.mean())}
 
 
 def _mature(answered: int, labelled: int, pending: int) -> Maturity:

@@ -59,10 +59,18 @@ class TestMeasured:
         assert measure_performance(predictions([], []), "late").predictions == 0
 
     @pytest.mark.parametrize(("late", "rate"), [(True, 1.0), (False, 0.0)])
-    def test_labels_of_one_class_give_a_rate_but_no_metrics(self, late, rate):
-        report = measure_performance(predictions([late, late, None], [0.1, 0.2, 0.3]), "late")
+    def test_labels_of_one_class_give_everything_but_the_auc(self, late, rate):
+        report = measure_performance(
+            predictions([late, late, None], [0.1, 0.2, 0.3]), "late", confidence=AS_ANSWERED
+        )
         assert (report.predictions, report.labelled) == (3, 2)
-        assert (report.positive_rate, report.metrics) == (rate, {})
+        assert report.positive_rate == rate
+        assert report.metrics["brier"] == pytest.approx(
+            np.mean([(rate - p) ** 2 for p in (0.1, 0.2)])
+        )
+        assert report.metrics["accuracy"] == 1 - rate
+        assert set(report.metrics) == {"brier", "log_loss", "calibration_error", "accuracy"}
+        assert set(report.estimate_error) == {"brier", "log_loss", "positive_rate", "accuracy"}
 
     def test_a_prediction_that_failed_is_no_labelled_prediction(self):
         report = measure_performance(predictions([True, False, True], [0.9, 0.2, None]), "late")
@@ -81,14 +89,19 @@ class TestMeasured:
         report = measure_performance(predictions(late, probability), "late", threshold=threshold)
         known = [(label, value) for label, value in rows if label is not None]
         assert (report.predictions, report.labelled) == (len(rows), len(known))
-        if len({label for label, _ in known}) == 2:
-            truth, scores = zip(*known, strict=True)
-            assert report.metrics["auc"] == pytest.approx(roc_auc_score(truth, scores))
-            assert report.positive_rate == pytest.approx(np.mean(truth))
-            right = [(value >= threshold) == label for label, value in known]
-            assert report.metrics["accuracy"] == pytest.approx(np.mean(right))
-        else:
+        if not known:
             assert report.metrics == {}
+            return
+        truth, scores = zip(*known, strict=True)
+        assert report.positive_rate == pytest.approx(np.mean(truth))
+        right = [(value >= threshold) == label for label, value in known]
+        assert report.metrics["accuracy"] == pytest.approx(np.mean(right))
+        squares = [(value - label) ** 2 for label, value in known]
+        assert report.metrics["brier"] == pytest.approx(np.mean(squares))
+        if len(set(truth)) == 2:
+            assert report.metrics["auc"] == pytest.approx(roc_auc_score(truth, scores))
+        else:
+            assert "auc" not in report.metrics
 
 
 class TestMaturity:

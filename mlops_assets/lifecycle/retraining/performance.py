@@ -23,7 +23,8 @@ def judge_performance(
     """A partition's labelled answers beside the metrics of the version's own test.
 
     Failed when the metric is worse by more than the share ``worse_by`` of the tested value;
-    inconclusive with too few labelled rows, one class only, or without a test to compare with.
+    inconclusive with too few labelled rows, without a test to compare with, or for the AUC of rows
+    of one class.
     """
     labelled = report.labelled if report else 0
     metric = trigger.metric
