@@ -44,6 +44,12 @@ def flight(week: str, number: int, **changes: object) -> dict[str, object]:
     return row | changes
 
 
+def hour_of_weather(week: str, hour: int) -> dict[str, object]:
+    year, month, day = map(int, week.split("-"))
+    row = {"origin": "JFK", "year": year, "month": month, "day": day, "hour": hour}
+    return row | {"time_hour": f"{week}T{hour + 5:02d}:00:00Z"}
+
+
 @pytest.fixture
 def files(delivered) -> dict[str, bytes]:
     """Ten flights a week, and weather without a row."""
@@ -61,7 +67,8 @@ def flights_of(week: str) -> str:
 
 def test_good_files_are_counted_and_nothing_is_refused(delivered, files):
     found = look_at_deliveries(delivered, WEEKS, InMemorySourceFiles(files))
-    assert (dict(found.refused), dict(found.rows)) == ({}, dict.fromkeys(WEEKS, 10))
+    assert (dict(found.refused), found.rows["flights"]) == ({}, dict.fromkeys(WEEKS, 10))
+    assert found.rows["weather"] == dict.fromkeys(WEEKS, 0)
 
 
 def test_each_file_that_is_missing_torn_or_implausible_is_named_with_what_is_wrong(
@@ -77,7 +84,7 @@ def test_each_file_that_is_missing_torn_or_implausible_is_named_with_what_is_wro
     assert flights_of(WEEKS[0]) in found.refused[WEEKS[0]]
     assert "column 'month' is missing" in found.refused[WEEKS[1]]
     assert "10 of 10 rows quarantined" in found.refused[WEEKS[2]]
-    assert set(found.rows) == {*WEEKS[1:]}
+    assert set(found.rows["flights"]) == {*WEEKS[1:]}
 
 
 @pytest.fixture
@@ -92,6 +99,27 @@ def tables(delivered, files) -> InMemoryTables:
 
 
 def test_a_week_that_was_half_there_has_grown_once_the_rest_has_arrived(delivered, files, tables):
+    assert find_grown(delivered, WEEKS, InMemorySourceFiles(files), tables) == (WEEKS[-1],)
+
+
+def test_a_week_whose_weather_was_half_there_has_grown_once_the_rest_has_arrived(
+    delivered, files, tables
+):
+    source = delivered.sources["weather"]
+
+    def deliver(week: str, hours: int) -> None:
+        rows = [hour_of_weather(week, hour) for hour in range(hours)]
+        files[WEATHER.format(partition=week)] = lines(source, rows)
+
+    for week in WEEKS:
+        deliver(week, 10)
+    deliver(WEEKS[-1], 5)
+    ingest_source(
+        delivered, delivered.sources["flights"], WEEKS, InMemorySourceFiles(files), tables
+    )
+    ingest_source(delivered, source, WEEKS, InMemorySourceFiles(files), tables)
+    assert find_grown(delivered, WEEKS, InMemorySourceFiles(files), tables) == ()
+    deliver(WEEKS[-1], 10)
     assert find_grown(delivered, WEEKS, InMemorySourceFiles(files), tables) == (WEEKS[-1],)
 
 

@@ -229,14 +229,15 @@ WEEKS = [f"w{number:02d}" for number in range(12)]
 
 
 @pytest.mark.parametrize(
-    ("last", "outcome"), [(100, "passed"), (51, "passed"), (50, "passed"), (49, "failed")]
+    ("last", "outcome"),
+    [(100, "passed"), (60, "passed"), (59, "failed"), (55, "failed"), (50, "failed")],
 )
-def test_a_week_of_less_than_half_the_usual_rows_is_noticed(last, outcome):
+def test_half_a_week_is_noticed_also_of_one_that_is_ten_percent_busier(last, outcome):
     rows = dict.fromkeys(WEEKS[:9], 100) | {WEEKS[9]: last}
     verdict = judge_volume(rows, WEEKS[9:10], ValidationPolicy())
     assert (verdict.name, verdict.outcome) == ("rows_are_as_many_as_usual", outcome)
     if outcome == "failed":
-        assert verdict.reason.startswith("w09 has 49 rows, about 100 are usual")
+        assert verdict.reason.startswith(f"w09 has {last} rows, about 100 are usual")
 
 
 def test_a_week_without_any_row_is_noticed_and_makes_nothing_usual():

@@ -154,7 +154,7 @@ def test_half_a_month_is_noticed_and_replaced_as_a_whole_when_the_rest_arrives(s
     assert run.success
     assert warnings(run) == {
         "rows_are_as_many_as_usual": f"{half} has 13 rows, about 31 are usual "
-        "(at least 50% of the median of the 8 before expected)"
+        "(at least 60% of the median of the 8 before expected)"
     }
     assert station.ask(half) == []  # nothing more is there yet
     station.deliver(following)

@@ -14,6 +14,7 @@ from mlops_assets.lifecycle.ingestion import (
     find_due,
     plan_ingestion,
 )
+from mlops_assets.lifecycle.sources import Source
 from mlops_assets.lifecycle.validation import (
     USUAL,
     find_thin,
@@ -24,9 +25,9 @@ from mlops_assets.lifecycle.validation import (
 
 @dataclass(frozen=True)
 class Deliveries:
-    """Per partition: how many rows of the entities can be read, and why others cannot."""
+    """Per source and partition: how many rows can be read; and why others cannot."""
 
-    rows: Mapping[str, int]
+    rows: Mapping[str, Mapping[str, int]]
     refused: Mapping[str, str]
 
 
@@ -34,11 +35,9 @@ def look_at_deliveries(
     model: ModelDefinition, keys: Sequence[str], files: SourceFiles
 ) -> Deliveries:
     """Read and validate the raw files of some partitions as an ingestion would."""
-    rows: dict[str, int] = {}
+    rows: dict[str, dict[str, int]] = {}
     refused: dict[str, str] = {}
-    for source in model.sources.values():
-        if not source.partitioned_by:
-            continue
+    for source in _partitioned(model):
         parsed = parse_partitions(model, source, keys, files)
         refused |= {key: str(error) for key, error in parsed.errors.items()}
         for key, frame in parsed.partitions.items():
@@ -46,26 +45,38 @@ def look_at_deliveries(
             verdict = judge_quarantine(frame.height, aside, model.spec.validation)
             if not verdict.passed:
                 refused[key] = f"{source.path}: {verdict.reason}"
-            if source.name == model.spec.entities.source:
-                rows[key] = frame.height
+            rows.setdefault(source.name, {})[key] = frame.height
     return Deliveries(rows, refused)
 
 
 def find_grown(
     model: ModelDefinition, keys: Sequence[str], files: SourceFiles, tables: TableStore
 ) -> tuple[str, ...]:
-    """Partitions that have fewer rows than usual, and whose files hold more by now."""
-    table = model.table(f"raw_{model.spec.entities.source}")
-    if tables.version(table) is None:
+    """Partitions that have fewer rows of a source than usual, and whose files hold more by now."""
+    there = {source.name: _count_raw(model, source, keys, tables) for source in _partitioned(model)}
+    thin = {name: find_thin(counts, keys, model.spec.validation) for name, counts in there.items()}
+    wanted = sorted({key for found in thin.values() for key in found})
+    if not wanted:
         return ()
-    there = count_rows(tables, table, model.calendar, keys)
-    thin = find_thin(there, keys, model.spec.validation)
-    if not thin:
-        return ()
-    now = look_at_deliveries(model, list(thin), files)
-    return tuple(
-        key for key in thin if now.rows.get(key, 0) > there.get(key, 0) and key not in now.refused
-    )
+    now = look_at_deliveries(model, wanted, files)
+    grown = {
+        key
+        for name, found in thin.items()
+        for key in found
+        if now.rows.get(name, {}).get(key, 0) > there[name].get(key, 0)
+    }
+    return tuple(sorted(grown - now.refused.keys()))
+
+
+def _count_raw(
+    model: ModelDefinition, source: Source, keys: Sequence[str], tables: TableStore
+) -> dict[str, int]:
+    table = model.table(f"raw_{source.name}")
+    return {} if tables.version(table) is None else count_rows(tables, table, model.calendar, keys)
+
+
+def _partitioned(model: ModelDefinition) -> list[Source]:
+    return [source for source in model.sources.values() if source.partitioned_by]
 
 
 def plan_deliveries(
