@@ -9,12 +9,13 @@ difference tells one from the other.
 
 Answers seldom hold what they promise, so they are mapped first, by a logistic regression on their
 log-odds fitted to rows the model was not fitted on (Cox, "Two Further Applications of a Model for
-Binary Regression", Biometrika 45, 1958).
+Binary Regression", Biometrika 45, 1958). The days of a test are few, and the next ones are others:
+what chance alone may have done to the map is taken back.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.lifecycle.metrics import log_losses
@@ -29,6 +30,13 @@ _NEAREST = 1e-6
 _STRENGTH = 1.0
 """How strongly the map is held to changing nothing: as much as about one row."""
 
+_CHANCE = 5.99
+"""How far chance alone leads a map, squared and in units of what is unsure about it, but for one in
+twenty: chi-square of two numbers."""
+
+_FEWEST_DAYS = 3
+"""Fewer say nothing about how far two numbers differ from day to day."""
+
 _STEPS = 100
 
 
@@ -36,8 +44,8 @@ _STEPS = 100
 class ConfidenceMap:
     """Answered probabilities to those the rows speak for: log-odds, stretched and shifted.
 
-    ``moves`` says of each day it was fitted on by how much intercept and slope change when that
-    day counts twice: what is known about how sure they are.
+    ``moves`` says of each day it was fitted on by how much intercept and slope, as they were
+    fitted, change when that day counts twice: what is known about how sure they are.
     """
 
     intercept: float
@@ -77,6 +85,22 @@ def fit_confidence(
     return ConfidenceMap(
         float(found[0]), float(found[1]), len(truth), tuple((float(a), float(b)) for a, b in moves)
     )
+
+
+def hold_back(confidence: ConfidenceMap) -> ConfidenceMap:
+    """The map as far as it lies beyond chance: nearly all of it where answers are clearly off,
+    none where days that differ explain it (the positive-part estimator of James and Stein).
+    """
+    import numpy as np
+
+    moves = np.array(confidence.moves).reshape(-1, 2)
+    if len(moves) < _FEWEST_DAYS:
+        return confidence
+    change = np.array([confidence.intercept, confidence.slope - 1])
+    far = float(change @ np.linalg.pinv(moves.T @ moves, hermitian=True) @ change)
+    kept = max(0.0, 1 - _CHANCE / far) if far > 0 else 0.0
+    intercept, slope = (float(part) for part in kept * change)
+    return replace(confidence, intercept=intercept, slope=1 + slope)
 
 
 def estimate_metrics(

@@ -15,7 +15,7 @@ from mlops_assets.components.stages import performance as stage
 from mlops_assets.components.stages.confidence import load_confidence, read_confidence
 from mlops_assets.components.stages.predictions import collect_predictions
 from mlops_assets.components.stages.training_sets import days_of, load_split
-from mlops_assets.lifecycle.confidence import fit_confidence
+from mlops_assets.lifecycle.confidence import fit_confidence, hold_back
 from mlops_assets.lifecycle.performance import PerformanceReport
 from mlops_assets.lifecycle.training import predict_probability
 from mlops_assets_tests.adapters.prediction_lines import line
@@ -158,7 +158,7 @@ class TestConfidence:
         answers = predict_probability(fitted, test, signature.features)
         truth = test["rain"].cast(int).to_numpy()
         found, note = self.confidence(bench)
-        expected = fit_confidence(answers, truth, days_of(bench.model, test))
+        expected = hold_back(fit_confidence(answers, truth, days_of(bench.model, test)))
         assert found.rows == test.height == 120
         assert (found.intercept, found.slope) == pytest.approx((expected.intercept, expected.slope))
         assert note == ""

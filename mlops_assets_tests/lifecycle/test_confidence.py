@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
+from scipy.stats import chi2
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
@@ -17,6 +18,7 @@ from mlops_assets.lifecycle.confidence import (
     estimate_metrics,
     expected_squares,
     fit_confidence,
+    hold_back,
     move_expected_squares,
 )
 
@@ -173,6 +175,67 @@ class TestFit:
             fit_confidence(np.array([]), np.array([]), np.array([]))
         with pytest.raises(ValueError, match=r"3 row\(s\) and 2 day\(s\)"):
             fit_confidence(np.full(3, 0.5), np.array([0, 1, 1]), np.arange(2))
+
+
+def drawn_days(seed, days, luck, intercept=0.0):
+    """200 answers a day, whose truth is luckier on some days than on others."""
+    random = np.random.default_rng(seed)
+    answered = np.clip(random.beta(1.5, 4.0, (days, 200)), 1e-4, 1 - 1e-4)
+    true = odds(answered) + intercept + luck * random.normal(size=(days, 1))
+    truth = random.random(answered.shape) < 1 / (1 + np.exp(-true))
+    return answered.ravel(), truth.ravel().astype(int), np.repeat(np.arange(days), 200)
+
+
+class TestHoldBack:
+    def test_given_answers_that_hold_then_the_luck_of_two_weeks_is_not_carried_on(self):
+        """Of the next two weeks, estimated by the map as it was fitted and as it is held back."""
+        errors = []
+        for seed in range(40):
+            fitted = fit_confidence(*drawn_days(seed, 14, 0.7))
+            answered, truth, _ = drawn_days(1000 + seed, 14, 0.7)
+            right = measured(truth, answered)["accuracy"]
+            errors.append(
+                [
+                    abs(estimate_metrics(of, answered, THRESHOLD)["accuracy"] - right)
+                    for of in (fitted, hold_back(fitted))
+                ]
+            )
+        as_fitted, held = np.mean(errors, axis=0)
+        assert held < 0.9 * as_fitted
+
+    def test_given_answers_that_are_clearly_off_then_nearly_all_of_the_map_stays(self):
+        fitted = fit_confidence(*drawn_days(1, 14, 0.2, intercept=-1.0))
+        held = hold_back(fitted)
+        assert fitted.intercept < held.intercept < 0.9 * fitted.intercept
+        assert held.moves == fitted.moves
+
+    @given(
+        days=st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), max_size=8),
+        intercept=st.floats(-3, 3),
+        slope=st.floats(-1, 3),
+    )
+    def test_it_lies_between_the_map_and_no_change(self, days, intercept, slope):
+        held = hold_back(ConfidenceMap(intercept, slope, 10, tuple(days)))
+        assert min(intercept, 0) <= held.intercept <= max(intercept, 0)
+        assert min(slope, 1) <= held.slope <= max(slope, 1)
+        assert held.intercept * (slope - 1) == pytest.approx(intercept * (held.slope - 1), abs=1e-9)
+
+    def test_the_share_kept_is_what_lies_beyond_the_quantile_of_chance(self):
+        """Four days that make both numbers unsure by 0.2: a map 0.6 off has chi-square 9."""
+        days = ((0.1, 0.1), (0.1, -0.1), (-0.1, 0.1), (-0.1, -0.1))
+        share = 1 - chi2.ppf(0.95, 2) / 9
+        held = hold_back(ConfidenceMap(0.6, 1.0, 100, days))
+        assert held.intercept == pytest.approx(0.6 * share, abs=1e-3)
+        assert hold_back(ConfidenceMap(0.4, 1.0, 100, days)).intercept == 0
+
+    @pytest.mark.parametrize("answer", [0.2, 0.5])
+    def test_given_one_answer_for_all_or_two_days_then_it_is_none_the_less_defined(self, answer):
+        days = np.repeat(np.arange(5), 20)
+        fitted = fit_confidence(np.full(100, answer), (np.arange(100) % 3 == 0).astype(int), days)
+        held = hold_back(fitted)
+        assert np.isfinite([held.intercept, held.slope]).all()
+        two = ConfidenceMap(0.3, 1.2, 10, ((0.1, 0.0), (-0.1, 0.0)))
+        assert hold_back(two) == two
 
 
 class TestMoves:

@@ -10,7 +10,7 @@ from mlops_assets.adapters.journal import write_once
 from mlops_assets.adapters.ports import Clock, Ledger, ModelFiles, TableStore
 from mlops_assets.components.definition import ModelDefinition
 from mlops_assets.components.stages.training_sets import days_of, find_training_set
-from mlops_assets.lifecycle.confidence import ConfidenceMap, fit_confidence
+from mlops_assets.lifecycle.confidence import ConfidenceMap, fit_confidence, hold_back
 from mlops_assets.lifecycle.errors import ArtifactError, FeatureError, TrainingError
 from mlops_assets.lifecycle.splits import TrainingSet, split_rows
 from mlops_assets.lifecycle.training import predict_probability
@@ -73,7 +73,7 @@ def _fit(
         raise TrainingError(f"{', '.join(planned.test)} hold no labelled row to test on")
     probability = predict_probability(fitted, rows, signature.features)
     truth = rows[model.spec.label].cast(int).to_numpy()
-    return fit_confidence(probability, truth, days_of(model, rows))
+    return hold_back(fit_confidence(probability, truth, days_of(model, rows)))
 
 
 def _read_test_rows(
