@@ -151,7 +151,7 @@ def judge_accounting(raw: int, validated: int, quarantined: int) -> Verdict:
 def _column_checks(column: Column) -> list[pa.Check]:
     import pandera.polars as pa
 
-    checks = []
+    checks = [pa.Check(_is_finite, name="is_finite")] if column.type == "float" else []
     if column.ge is not None:
         checks.append(pa.Check.ge(column.ge))
     if column.le is not None:
@@ -159,6 +159,14 @@ def _column_checks(column: Column) -> list[pa.Check]:
     if column.isin is not None:
         checks.append(pa.Check.isin(list(column.isin)))
     return checks
+
+
+def _is_finite(data: pa.PolarsData) -> pl.LazyFrame:
+    """No number is infinite: no bound need be stated for that."""
+    import polars as pl
+
+    finite = ~pl.col(data.key or "*").is_infinite()
+    return data.lazyframe.select(finite.fill_null(value=True))
 
 
 def _row_check(name: str, rule: str) -> pa.Check:

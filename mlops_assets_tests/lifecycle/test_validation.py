@@ -181,6 +181,14 @@ def test_not_a_number_is_missing_where_a_value_is_required():
     assert halves.quarantined[REASON].to_list() == ["x: not_nullable"]
 
 
+@pytest.mark.parametrize("bounds", [{}, {"ge": 0}, {"le": 0}])
+def test_an_infinite_number_is_set_aside_whatever_the_bounds(bounds):
+    source = Source("s", "s", ("x",), {"x": Column("float", nullable=True, **bounds)})
+    halves = split_quarantine(pl.DataFrame({"x": [0.0, math.inf, -math.inf, None]}), source)
+    assert halves.validated["x"].to_list() == [0.0, None]
+    assert all("x: is_finite" in reason for reason in halves.quarantined[REASON])
+
+
 def test_a_frame_without_rows_has_two_empty_halves():
     halves = split_quarantine(frame([]), SOURCE)
     assert (halves.validated.height, halves.quarantined.height) == (0, 0)
