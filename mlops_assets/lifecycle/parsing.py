@@ -95,8 +95,25 @@ def _read_columns(file: SourceFile, source: Source) -> pl.DataFrame:
             f"{f' (and {len(missing) - 1} more)' if len(missing) > 1 else ''}, "
             f"the file has {', '.join(table.columns)}{hint}"
         )
-    rows = table.select(lines.cast(pl.UInt32).alias(LINE), *source.columns)
+    twice = [name for name in source.columns if f"{name}_duplicated_0" in table.columns]
+    if twice:
+        raise SourceError(
+            f"{file.name}: column '{twice[0]}' stands more than once in the heading, so it cannot "
+            "be told which is meant"
+        )
+    columns = [_without_nan(name, column) for name, column in source.columns.items()]
+    rows = table.select(lines.cast(pl.UInt32).alias(LINE), *columns)
     return rows.drop_nulls(LINE)
+
+
+def _without_nan(name: str, column: Column) -> pl.Expr:
+    """The text of a column; of numbers, not a number is how some programs write a missing one."""
+    import polars as pl
+
+    value = pl.col(name)
+    if column.type != "float":
+        return value
+    return pl.when(~value.str.contains(r"(?i)^[+-]?nan$")).then(value)
 
 
 def _read_parquet(data: bytes, source: Source) -> tuple[pl.Series, pl.DataFrame]:
@@ -252,18 +269,17 @@ def _type_faults(
 def _duplicate_faults(
     file: SourceFile, source: Source, typed: pl.DataFrame
 ) -> dict[str, SourceError]:
-    """One error per partition in which a key stands more than once."""
+    """One error per partition in which a key stands that stands more than once, here or there."""
     known = typed.drop_nulls(source.key)  # a missing key is not the same as another missing one
     repeated = known.filter(known.select(source.key).is_duplicated())
-    if repeated.is_empty():
-        return {}
-    return {
-        str(key): SourceError(
-            f"{file.name}: key ({', '.join(source.key)}) must be unique, {group.height} row(s) "
-            f"share one: {_rows(group.select(LINE, *source.key))}"
+    faults: dict[str, SourceError] = {}
+    for (key,), group in repeated.partition_by("partition", as_dict=True).items():
+        sharing = repeated.join(group, on=source.key, how="semi", maintain_order="left")
+        faults[str(key)] = SourceError(
+            f"{file.name}: key ({', '.join(source.key)}) must be unique, {sharing.height} row(s) "
+            f"share one: {_rows(sharing.select(LINE, *source.key))}"
         )
-        for (key,), group in repeated.partition_by("partition", as_dict=True).items()
-    }
+    return faults
 
 
 def _rows(rows: pl.DataFrame) -> str:

@@ -51,6 +51,9 @@ GOOD = (
 )
 
 
+CELLS = dict(zip(SOURCE.columns, ["9", "2013-01-08", "1", "1", "1", "", "a"], strict=True))
+
+
 def parse(
     data: bytes | str,
     source: Source = SOURCE,
@@ -238,6 +241,34 @@ def test_a_missing_column_fails_every_partition_and_names_what_was_meant(name):
     assert message.endswith("; did you mean 'shares'?")
 
 
+@pytest.mark.parametrize("name", ["share", "id"])
+def test_a_column_that_stands_twice_in_the_heading_fails_every_partition(name):
+    twice = "".join(f"{line},9\n" for line in GOOD.splitlines()).replace("name,9", f"name,{name}")
+    assert whole_file_message(parse(twice)) == (
+        f"readings.csv: column '{name}' stands more than once in the heading, so it cannot be told "
+        "which is meant"
+    )
+
+
+def test_a_column_that_nobody_declared_may_stand_twice():
+    twice = "".join(f"{line},9,9\n" for line in GOOD.splitlines()).replace("name,9,9", "name,x,x")
+    assert not parse(twice).errors
+
+
+@pytest.mark.parametrize("cell", ["NaN", "nan", "-nan", "NAN"])
+def test_a_float_that_is_not_a_number_is_missing(cell):
+    assert parse(GOOD.replace("0.5", cell)).partitions[WEEK1]["share"].to_list() == [None, -1e3]
+    table = parse(GOOD).partitions[WEEK1].select(*SOURCE.columns)
+    written = parquet(table.with_columns(share=pl.Series([float("nan"), 1.0])))
+    assert parse(written, name="r.parquet").partitions[WEEK1]["share"].to_list() == [None, 1.0]
+
+
+@pytest.mark.parametrize("column", ["count", "name"])
+def test_not_a_number_is_no_integer_and_may_be_a_text(column):
+    parsed = parse(HEADER + ",".join({**CELLS, column: "nan"}.values()))
+    assert (WEEK1 in parsed.errors) == (column == "count")
+
+
 def test_several_missing_columns_are_counted():
     message = whole_file_message(parse("id,day\n1,2013-01-07\n"))
     assert "column 'count' is missing (and 4 more)" in message
@@ -346,11 +377,11 @@ def test_many_wrong_cells_are_counted_and_the_first_five_shown():
 
 
 def test_a_key_that_stands_twice_fails_every_partition_it_stands_in():
-    lines = "7,2013-01-08,1,1,1,,a\n7,2013-01-22,1,1,1,,a\n8,2013-01-15,1,1,1,,a\n"
+    lines = "7,2013-01-08,1,1,1,,a\n8,2013-01-15,1,1,1,,a\n7,2013-01-22,1,1,1,,a\n"
     parsed = parse(HEADER + lines)
     assert set(parsed.errors) == {WEEK1, WEEK3}
     assert str(parsed.errors[WEEK3]) == (
-        "readings.csv: key (id) must be unique, 1 row(s) share one: line 3 (7)"
+        "readings.csv: key (id) must be unique, 2 row(s) share one: line 2 (7), line 4 (7)"
     )
     assert parsed.partitions[WEEK2].height == 1
 
