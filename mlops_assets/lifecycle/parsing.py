@@ -76,6 +76,34 @@ def parse_source(
     )
 
 
+def find_shared_keys(
+    source: Source, partitions: Mapping[str, pl.DataFrame], others: pl.DataFrame | None
+) -> dict[str, SourceError]:
+    """What is wrong with partitions, each of a file of its own, of which another has a key too.
+
+    ``others``: the keys of partitions that were read before, with their ``partition``.
+    """
+    import polars as pl
+
+    named = [
+        rows.select(pl.lit(key).alias("partition"), LINE, *source.key)
+        for key, rows in partitions.items()
+    ]
+    rows = pl.concat([*named, *([] if others is None else [others])], how="diagonal_relaxed")
+    known = rows.drop_nulls(source.key)
+    repeated = known.filter(known.select(source.key).is_duplicated())
+    faults: dict[str, SourceError] = {}
+    for (key,), group in repeated.partition_by("partition", as_dict=True).items():
+        sharing = repeated.join(group, on=source.key, how="semi")
+        where = ", ".join(sorted({*sharing["partition"]} - {key})[:_EXAMPLES])
+        faults[str(key)] = SourceError(
+            f"{source.path}: key ({', '.join(source.key)}) must be unique, {group.height} row(s) "
+            f"of {key} are in {where} too: {_rows(group.select(LINE, *source.key))}; deliver the "
+            "one that is wrong again"
+        )
+    return {key: fault for key, fault in faults.items() if key in partitions}
+
+
 def _read_columns(file: SourceFile, source: Source) -> pl.DataFrame:
     """The declared columns as text, with the line each row came from."""
     import polars as pl

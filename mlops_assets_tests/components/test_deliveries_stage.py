@@ -66,7 +66,7 @@ def flights_of(week: str) -> str:
 
 
 def test_good_files_are_counted_and_nothing_is_refused(delivered, files):
-    found = look_at_deliveries(delivered, WEEKS, InMemorySourceFiles(files))
+    found = look_at_deliveries(delivered, WEEKS, InMemorySourceFiles(files), InMemoryTables())
     assert (dict(found.refused), found.rows["flights"]) == ({}, dict.fromkeys(WEEKS, 10))
     assert found.rows["weather"] == dict.fromkeys(WEEKS, 0)
 
@@ -79,7 +79,7 @@ def test_each_file_that_is_missing_torn_or_implausible_is_named_with_what_is_wro
     files[WEATHER.format(partition=WEEKS[1])] = b"origin,year\nJFK,2013\n"
     far = [flight(WEEKS[2], number, distance=1) for number in range(10)]
     files[flights_of(WEEKS[2])] = lines(sources["flights"], far)
-    found = look_at_deliveries(delivered, WEEKS, InMemorySourceFiles(files))
+    found = look_at_deliveries(delivered, WEEKS, InMemorySourceFiles(files), InMemoryTables())
     assert list(found.refused) == [*WEEKS[:1], WEEKS[2], WEEKS[1]]
     assert flights_of(WEEKS[0]) in found.refused[WEEKS[0]]
     assert "column 'month' is missing" in found.refused[WEEKS[1]]

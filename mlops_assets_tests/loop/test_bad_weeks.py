@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 
 import dagster as dg
@@ -204,6 +205,36 @@ def test_rows_in_the_file_of_another_month_are_named_and_belong_to_neither_by_mi
         station.deliver(month)
     assert station.world.over("ingest", early, following).success
     assert_as_in_time(station, in_time, *MONTHS[:10])
+
+
+def test_a_row_of_another_month_that_comes_again_under_a_new_date_is_refused(make_world, tmp_path):
+    """The key is another column than the date, so that both files look right by themselves."""
+    days = written("seattle_rain")["sources"]["days"] | {"path": "days/{partition}.csv.gz"}
+    columns = {"number": "int", **days["columns"]}
+    days |= {"key": ["number"], "columns": columns, "rules": {}}
+    (tmp_path / "model.py").write_text((EXAMPLE / "model.py").read_text())
+    world = make_world({"sources": {"days": days}}, folder=tmp_path)
+    (tmp_path / "days").mkdir()
+
+    def deliver(month: str, first: int) -> None:
+        heading, *lines = lines_of(month)
+        numbered = [f"{first + n},{line}" for n, line in enumerate(lines)]
+        text = "\n".join([f"number,{heading}", *numbered])
+        (tmp_path / "days" / f"{month}.csv.gz").write_bytes(gzip.compress(text.encode()))
+
+    deliver(MONTHS[0], 0)
+    deliver(MONTHS[1], 30)  # its first is the last of the month before
+    said = "key (number) must be unique, 1 row(s) of 2012-02-01 are in 2012-01-01 too: line 2 (30)"
+    assert world.ingest(MONTHS[0], MONTHS[0]).success
+    assert said in failure(world.ingest(MONTHS[1], MONTHS[1]))
+    assert set(world.read("raw_days")["partition"]) == {MONTHS[0]}
+    both = failure(world.ingest(MONTHS[0], MONTHS[1]))
+    assert both.startswith("2 partition(s) of seattle_rain/raw_days not written")
+    assert said in both
+
+    deliver(MONTHS[1], 31)
+    assert world.ingest(MONTHS[1], MONTHS[1]).success
+    assert world.ingest(MONTHS[0], MONTHS[1]).success
 
 
 def test_one_file_for_all_months_may_hold_them_in_any_order(make_world, in_time, tmp_path):

@@ -12,7 +12,7 @@ from mlops_assets.lifecycle import features as feature_rules
 from mlops_assets.lifecycle.calendar import Calendar
 from mlops_assets.lifecycle.errors import SourceError
 from mlops_assets.lifecycle.features import FeatureInputs
-from mlops_assets.lifecycle.parsing import ParsedSource, parse_source
+from mlops_assets.lifecycle.parsing import ParsedSource, find_shared_keys, parse_source
 from mlops_assets.lifecycle.point_in_time import KNOWN_AT, PREDICTED_AT
 from mlops_assets.lifecycle.sources import Source
 from mlops_assets.lifecycle.validation import (
@@ -74,7 +74,7 @@ def ingest_source(
     tables: TableStore,
 ) -> Ingested:
     """Read the partitions of a raw file; the good ones are written, in one commit."""
-    parsed = parse_partitions(model, source, keys, files)
+    parsed = parse_partitions(model, source, keys, files, tables)
     version = (
         tables.write(model.table(f"raw_{source.name}"), parsed.partitions)
         if parsed.partitions
@@ -220,9 +220,15 @@ def model_names(model: ModelDefinition) -> list[str]:
 
 
 def parse_partitions(
-    model: ModelDefinition, source: Source, keys: Sequence[str], files: SourceFiles
+    model: ModelDefinition,
+    source: Source,
+    keys: Sequence[str],
+    files: SourceFiles,
+    tables: TableStore,
 ) -> ParsedSource:
-    """One file for all partitions, or one file for each."""
+    """One file for all partitions, or one file for each: a row may stand in one of them only, of
+    these and of those that are in the table.
+    """
     if "{partition}" not in source.path:
         try:
             file = files.read(source.path, model.folder)
@@ -242,7 +248,22 @@ def parse_partitions(
         partitions.update(parsed.partitions)
         errors.update(parsed.errors)
         elsewhere += parsed.rows_elsewhere
-    return ParsedSource(partitions, errors, elsewhere)
+    shared = find_shared_keys(source, partitions, _read_other_keys(model, source, keys, tables))
+    good = {key: rows for key, rows in partitions.items() if key not in shared}
+    return ParsedSource(good, errors | shared, elsewhere)
+
+
+def _read_other_keys(
+    model: ModelDefinition, source: Source, keys: Sequence[str], tables: TableStore
+) -> pl.DataFrame | None:
+    """The keys of the raw rows of all other partitions, None before there are any."""
+    import polars as pl
+
+    table = model.table(f"raw_{source.name}")
+    if tables.version(table) is None:
+        return None
+    rows = tables.read(table, columns=["partition", *source.key])
+    return rows.filter(~pl.col("partition").is_in(list(keys)))
 
 
 def _feature_inputs(

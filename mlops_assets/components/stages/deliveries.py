@@ -32,13 +32,13 @@ class Deliveries:
 
 
 def look_at_deliveries(
-    model: ModelDefinition, keys: Sequence[str], files: SourceFiles
+    model: ModelDefinition, keys: Sequence[str], files: SourceFiles, tables: TableStore
 ) -> Deliveries:
     """Read and validate the raw files of some partitions as an ingestion would."""
     rows: dict[str, dict[str, int]] = {}
     refused: dict[str, str] = {}
     for source in _partitioned(model):
-        parsed = parse_partitions(model, source, keys, files)
+        parsed = parse_partitions(model, source, keys, files, tables)
         refused |= {key: str(error) for key, error in parsed.errors.items()}
         for key, frame in parsed.partitions.items():
             aside = split_quarantine(frame, source).quarantined.height
@@ -58,7 +58,7 @@ def find_grown(
     wanted = sorted({key for found in thin.values() for key in found})
     if not wanted:
         return ()
-    now = look_at_deliveries(model, wanted, files)
+    now = look_at_deliveries(model, wanted, files, tables)
     grown = {
         key
         for name, found in thin.items()
@@ -97,5 +97,6 @@ def plan_deliveries(
     grown = find_grown(model, recent, files, tables)
     ordered = sorted({*due, *grown})
     changing = {*grown, *(key for key in due if key not in built)}
-    refused = look_at_deliveries(model, ordered, files).refused if len(ordered) > 1 else {}
+    several = len(ordered) > 1
+    refused = look_at_deliveries(model, ordered, files, tables).refused if several else {}
     return plan_ingestion(model.calendar, now, lookback, ordered, changing, refused)
