@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlops_assets.lifecycle.errors import SourceError, did_you_mean
+from mlops_assets.lifecycle.repeated_keys import find_repeated_keys, name_lines
 from mlops_assets.lifecycle.sources import LINE, UNPARTITIONED, Column, Source, SourceFile
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from mlops_assets.lifecycle.calendar import Calendar
 
-_EXAMPLES = 5
 _ARCHIVE_FAULTS = (
     OSError,
     EOFError,
@@ -62,7 +62,7 @@ def parse_source(
     except SourceError as error:
         return ParsedSource({}, dict.fromkeys(keys, error))
     # A wrong value may be why two keys look the same: of both faults of a partition, it is told.
-    faults = _duplicate_faults(file, source, typed) | _type_faults(file, source, text, typed)
+    faults = find_repeated_keys(file, source, typed) | _type_faults(file, source, text, typed)
     wanted = typed.filter(pl.col("partition").is_in(list(keys)))
     split = {
         str(key): rows.drop("partition")
@@ -74,34 +74,6 @@ def parse_source(
         {key: faults[key] for key in keys if key in faults},
         rows_elsewhere=typed.height - wanted.height,
     )
-
-
-def find_shared_keys(
-    source: Source, partitions: Mapping[str, pl.DataFrame], others: pl.DataFrame | None
-) -> dict[str, SourceError]:
-    """What is wrong with partitions, each of a file of its own, of which another has a key too.
-
-    ``others``: the keys of partitions that were read before, with their ``partition``.
-    """
-    import polars as pl
-
-    named = [
-        rows.select(pl.lit(key).alias("partition"), LINE, *source.key)
-        for key, rows in partitions.items()
-    ]
-    rows = pl.concat([*named, *([] if others is None else [others])], how="diagonal_relaxed")
-    known = rows.drop_nulls(source.key)
-    repeated = known.filter(known.select(source.key).is_duplicated())
-    faults: dict[str, SourceError] = {}
-    for (key,), group in repeated.partition_by("partition", as_dict=True).items():
-        sharing = repeated.join(group, on=source.key, how="semi")
-        where = ", ".join(sorted({*sharing["partition"]} - {key})[:_EXAMPLES])
-        faults[str(key)] = SourceError(
-            f"{source.path}: key ({', '.join(source.key)}) must be unique, {group.height} row(s) "
-            f"of {key} are in {where} too: {_rows(group.select(LINE, *source.key))}; deliver the "
-            "one that is wrong again"
-        )
-    return {key: fault for key, fault in faults.items() if key in partitions}
 
 
 def _read_columns(file: SourceFile, source: Source) -> pl.DataFrame:
@@ -267,7 +239,7 @@ def _require_dates(
         values = text.filter(undated).select(LINE, *source.partitioned_by)
         raise SourceError(
             f"{file.name}: column {', '.join(source.partitioned_by)} holds no date in "
-            f"{_rows(values)}, so {values.height} row(s) belong to no partition"
+            f"{name_lines(values)}, so {values.height} row(s) belong to no partition"
         )
 
 
@@ -288,33 +260,7 @@ def _type_faults(
                 str(key),
                 SourceError(
                     f"{file.name}: column '{name}' must be {column.type}, "
-                    f"{group.height} row(s) are not: {_rows(group.select(LINE, pl.col(name)))}"
+                    f"{group.height} row(s) are not: {name_lines(group.select(LINE, pl.col(name)))}"
                 ),
             )
     return faults
-
-
-def _duplicate_faults(
-    file: SourceFile, source: Source, typed: pl.DataFrame
-) -> dict[str, SourceError]:
-    """One error per partition in which a key stands that stands more than once, here or there."""
-    known = typed.drop_nulls(source.key)  # a missing key is not the same as another missing one
-    repeated = known.filter(known.select(source.key).is_duplicated())
-    faults: dict[str, SourceError] = {}
-    for (key,), group in repeated.partition_by("partition", as_dict=True).items():
-        sharing = repeated.join(group, on=source.key, how="semi", maintain_order="left")
-        faults[str(key)] = SourceError(
-            f"{file.name}: key ({', '.join(source.key)}) must be unique, {sharing.height} row(s) "
-            f"share one: {_rows(sharing.select(LINE, *source.key))}"
-        )
-    return faults
-
-
-def _rows(rows: pl.DataFrame) -> str:
-    """The first rows as ``line 12 ('abc')``."""
-    said = [
-        f"line {line} ({', '.join(repr(value) for value in values)})"
-        for line, *values in rows.head(_EXAMPLES).iter_rows()
-    ]
-    more = rows.height - len(said)
-    return ", ".join(said) + (f" and {more} more" if more > 0 else "")

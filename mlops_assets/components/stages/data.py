@@ -12,8 +12,9 @@ from mlops_assets.lifecycle import features as feature_rules
 from mlops_assets.lifecycle.calendar import Calendar
 from mlops_assets.lifecycle.errors import SourceError
 from mlops_assets.lifecycle.features import FeatureInputs
-from mlops_assets.lifecycle.parsing import ParsedSource, find_shared_keys, parse_source
+from mlops_assets.lifecycle.parsing import ParsedSource, parse_source
 from mlops_assets.lifecycle.point_in_time import KNOWN_AT, PREDICTED_AT
+from mlops_assets.lifecycle.repeated_keys import find_shared_keys
 from mlops_assets.lifecycle.sources import Source
 from mlops_assets.lifecycle.validation import (
     USUAL,
