@@ -55,12 +55,13 @@ def measure_drift(
     come after the features. Raises ``FeatureError`` when a value does not fit the kind of its
     column.
     """
+    features = [feature for feature in features if feature.name not in policy.ignore]
     few = _too_few(reference, current, day, policy)
+    few = few or (None if features else "there is no feature that can be compared")
     if few:
         verdict = Verdict("reference_still_holds", "inconclusive", few)
         intact = Verdict("values_are_intact", "inconclusive", few)
         return DriftReport((), 0.0, verdict, intact, reference.height, current.height)
-    features = [feature for feature in features if feature.name not in policy.ignore]
     tests = _TESTS * (len(features) + len(also))
 
     def pair(before: pl.DataFrame, now: pl.DataFrame, names: Sequence[Feature]) -> Sample:

@@ -278,6 +278,14 @@ def test_whole_numbers_are_compared_with_fractions(random):
     assert not one(drift(reference, reference.cast({"x": pl.Float64}))).drifted
 
 
+def test_given_no_feature_to_compare_then_nothing_can_be_told(random):
+    rows = by_day(random.normal(size=700), 7)
+    policy = DriftPolicy(minimum_rows=10, ignore=("x",))
+    report = drift(rows, rows, policy=policy)
+    assert (report.verdict.outcome, report.intact.outcome) == ("inconclusive", "inconclusive")
+    assert "no feature" in report.verdict.reason
+
+
 def test_too_few_days_to_ever_alarm_are_inconclusive(random):
     apart = drift(by_day(random.normal(size=600), 3), by_day(random.normal(9, size=600), 3))
     assert apart.verdict.outcome == "inconclusive"
