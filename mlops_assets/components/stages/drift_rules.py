@@ -25,7 +25,9 @@ def say_rules(policy: DriftPolicy, retraining: RetrainingPolicy) -> tuple[str, .
         "number it never has recurs in as many rows on several days, and the adjusted p-value is "
         f"at most {rate}",
         f"range: flagged when at least {policy.tail:.1%} of the rows, on several days, lie outside "
-        "the reference's range by more than three times its width",
+        "the reference's range by more than three times its width; or, with an adjusted p-value of "
+        f"at most {rate}, as many more than in the worst stretch of the reference as long as the "
+        "window lie outside the middle 96 % of all rows by more than the width of that",
         "an alarm is any flag; the reference no longer holds when the features whose shape is "
         f"flagged weigh {policy.drift_share:.0%} or more by importance{ignored}; values are not "
         "intact when anything is missing, unseen or out of range",

@@ -1,9 +1,9 @@
 """Drift between reference and current rows: every column looked at, every flag accounted for.
 
-Each column has up to three tests: the shape of its known values, what is missing, what was never
-seen. All tests of a window go through Benjamini-Hochberg together, so that without any drift few
-windows have a flag at all, however many columns there are; and a flag needs an effect worth it.
-Numbers far out of range speak for themselves.
+Each column has up to four tests: the shape of its known values, what is missing, what was never
+seen, what lies far from nearly all. All tests of a window go through Benjamini-Hochberg together,
+so that without any drift few windows have a flag at all, however many columns there are; and a flag
+needs an effect worth it. Numbers beyond all measure speak for themselves.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mlops_assets.lifecycle.drift.report import ColumnDrift, DriftReport, Role
 from mlops_assets.lifecycle.drift.sample import Sample, pair_days
 from mlops_assets.lifecycle.drift.shape import count_shape, measure_shape, thin
 from mlops_assets.lifecycle.drift.summary import summarise
-from mlops_assets.lifecycle.drift.tails import find_range
+from mlops_assets.lifecycle.drift.tails import find_range, suspect_tails
 from mlops_assets.lifecycle.drift.unseen import suspect_unseen
 from mlops_assets.lifecycle.training import Feature
 from mlops_assets.lifecycle.verdicts import Verdict
@@ -29,7 +29,7 @@ from mlops_assets.lifecycle.verdicts import Verdict
 if TYPE_CHECKING:
     import polars as pl
 
-_TESTS = 3
+_TESTS = 4
 """Tests of one column at most."""
 
 _NAMED = 5
@@ -134,12 +134,13 @@ def _examine(sample: Sample, feature: Feature, role: Role, policy: DriftPolicy) 
     counts = count_shape(column, days)
     thinned = thin(counts, days, policy.seed)
     effect, p_value = measure_shape(counts, thinned, column, days)
+    found = find_range(column, days, policy)
     suspected = (
         suspect_missing(column, thinned, days, policy),
         suspect_unseen(column, days, policy),
+        None if found else suspect_tails(column, days, policy),
     )
     tests = tuple(suspicion for suspicion in suspected if suspicion)
-    found = find_range(column, days, policy)
     return Examined(feature, role, effect, p_value, tests, found, *summarise(column, days))
 
 

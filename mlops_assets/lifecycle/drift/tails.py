@@ -1,13 +1,17 @@
-"""Numbers far outside the range of the reference."""
+"""Numbers far from where nearly all are: so far that they speak for themselves, or far enough and
+more often than they ever were."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlops_assets.lifecycle.drift.examined import Suspicion
 from mlops_assets.lifecycle.drift.permutation import p_value
 from mlops_assets.lifecycle.drift.policy import DriftPolicy
 from mlops_assets.lifecycle.drift.report import Finding
 from mlops_assets.lifecycle.drift.sample import Column, Days, say_number
+from mlops_assets.lifecycle.drift.shape import thin
+from mlops_assets.lifecycle.drift.stretches import compare_with_worst, rank_days
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +24,42 @@ _DAYS = 2
 _FAR = 3.5
 """Distance from the middle of the range, in ranges: three beyond its end."""
 
+_OUTER = 0.02
+"""The share of the rows at either end that says nothing about where nearly all are."""
+
 _ROUNDING = 1e-9
+
+
+def suspect_tails(column: Column, days: Days, policy: DriftPolicy) -> Suspicion | None:
+    """Rows beyond where 96 of 100 lie by more than the width of that; None where
+    there are none, or it has no width.
+
+    Both sides together say where that is, so that days dealt anew are judged alike. Rare large
+    values are the nature of some columns, as rain is: what counts is that there are more of them
+    than in any stretch of the reference.
+    """
+    import numpy as np
+
+    if not column.numeric or not column.values.size:
+        return None
+    low, high = np.quantile(column.values, [_OUTER, 1 - _OUTER])
+    away = (column.values < low - (high - low)) | (column.values > high + (high - low))
+    if low == high or not away.any():
+        return None
+    marked = np.bincount(column.day[away], minlength=len(days.rows)).astype(float)
+    thinned = thin(np.column_stack([marked, days.rows - marked]), days, policy.seed)
+    found = p_value(days.dealt @ rank_days(thinned[:, 0], thinned.sum(axis=1)))
+    usual, worst = compare_with_worst(marked, days)
+    if usual - worst < policy.tail - _ROUNDING:
+        return Suspicion(found, None)
+    now = float(marked[days.reference :].sum()) / days.current_rows
+    far = column.values[away & (column.day >= days.reference)]
+    said = (
+        f"{now:.1%} of the rows hold {say_number(far.min())} to {say_number(far.max())}, far from "
+        f"{say_number(low)} to {say_number(high)} where 96 of 100 lie; at most {worst:.1%} do in "
+        "a stretch of the reference of the same length without its worst day"
+    )
+    return Suspicion(found, Finding("range", worst, now, said))
 
 
 def find_range(column: Column, days: Days, policy: DriftPolicy) -> Finding | None:

@@ -19,7 +19,7 @@ from mlops_assets.lifecycle.drift.report import ColumnDrift, Finding
 from mlops_assets.lifecycle.drift.sample import Column, Days, Sample, pair_days
 from mlops_assets.lifecycle.drift.shape import count_shape, thin
 from mlops_assets.lifecycle.drift.summary import summarise
-from mlops_assets.lifecycle.drift.tails import find_range
+from mlops_assets.lifecycle.drift.tails import find_range, suspect_tails
 from mlops_assets.lifecycle.drift.unseen import suspect_unseen
 from mlops_assets.lifecycle.errors import FeatureError
 from mlops_assets.lifecycle.training import Feature
@@ -56,6 +56,11 @@ def unseen(reference, current, feature: Feature = NUMBER) -> Finding | None:
 
 def far(reference, current) -> Finding | None:
     return find_range(*column(pair(reference, current)), POLICY)
+
+
+def tails(reference, current) -> Finding | None:
+    suspicion = suspect_tails(*column(pair(reference, current)), POLICY)
+    return suspicion.finding if suspicion and suspicion.p_value < 0.01 else None
 
 
 @pytest.fixture
@@ -223,6 +228,52 @@ def test_records_a_constant_column_and_a_single_day_are_not_far_out(random):
 def test_infinite_numbers_are_far_out(random):
     current = poisoned(random.normal(size=700), np.inf, 0.02, random)
     assert far(random.normal(size=2800), current) is not None
+
+
+@pytest.mark.parametrize(
+    ("draw", "spoil"),
+    [
+        (lambda r, n: r.normal(size=n), lambda v, r: 10 + r.normal(size=len(v))),
+        (lambda r, n: r.normal(size=n), lambda v, r: r.choice([-10, 10], len(v)) * (1 + v / 50)),
+        (lambda r, n: r.lognormal(size=n), lambda v, _: 100 * v),
+        (lambda r, n: r.gamma(2, 400, n), lambda v, _: 10 * v),
+        (lambda r, n: 1 + r.pareto(1.5, n), lambda v, _: 100 * v),
+    ],
+)
+def test_one_percent_that_varies_is_found_far_from_where_nearly_all_are(random, draw, spoil):
+    current = draw(random, 700)
+    where = random.choice(700, 9, replace=False)
+    current[where] = spoil(current[where], random)
+    found = tails(draw(random, 5600), current)
+    assert found is not None
+    assert found.aspect == "range"
+    assert found.now == pytest.approx(9 / 700, abs=0.006)
+    assert "far from" in found.said
+
+
+def test_rare_large_values_as_often_as_in_a_week_of_the_reference_are_no_finding(random):
+    def week(storms: int):
+        rain = random.exponential(size=(7, 100))
+        rain[:, :storms] += 50
+        return rain.ravel()
+
+    calm = [random.exponential(size=700) for _ in range(7)]
+    assert tails(np.concatenate([*calm, week(2)]), week(2)) is None
+    assert tails(np.concatenate([*calm, week(1)]), week(4)) is not None
+
+
+def test_tails_of_the_same_world_are_seldom_suspected(random):
+    drawn = [random.pareto(1.2, 2800) + np.repeat(random.normal(size=28), 100) for _ in range(60)]
+    found = [suspect_tails(*column(pair(rows[:2100], rows[2100:])), POLICY) for rows in drawn]
+    assert all(each is not None for each in found)
+    assert sum(each.p_value <= 0.05 for each in found) <= 8  # of 60; 9 or more 1 in 400 times
+
+
+def test_a_single_day_of_far_values_and_a_column_without_width_are_no_finding(random):
+    current = random.normal(size=700)
+    current[:50] += 30
+    assert tails(random.normal(size=2800), current) is None
+    assert suspect_tails(*column(pair(np.ones(2800), np.ones(700))), POLICY) is None
 
 
 @settings(max_examples=20)
