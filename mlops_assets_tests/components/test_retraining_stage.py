@@ -302,6 +302,8 @@ class TestFates:
         world.drift(NEXT, "failed")
         said = record(world, NEXT).reason
         assert f"as of {NEXT}: refused by its gates: auc 0.5 is below 0.6" in said
+        history = stage.read_history(world.model, world.ledger)
+        assert [ask.ended for ask in history.asked] == [True]
         assert open_asks(world) == []
 
 

@@ -59,7 +59,7 @@ def build_policies(shipped: RetrainingPolicy, partitions: int) -> dict[str, Retr
     monthly = RetrainingPolicy(
         mode="enabled",
         triggers=Triggers(drift=False, every=MONTH),
-        cooldown=0,
+        cooldown=MONTH,  # also when one was refused
         budget=RetrainingBudget(retrainings=partitions, partitions=partitions),
     )
     return {

@@ -199,7 +199,8 @@ def _with_fate(model: ModelDefinition, ask: Ask, champion: Champion | None, ledg
     """Only what was asked for while this champion serves is looked up: the rest is settled."""
     if champion is None or ask.version != champion.version:
         return ask
-    return replace(ask, fate=find_fate(model, ask.as_of, ledger).said)
+    fate = find_fate(model, ask.as_of, ledger)
+    return replace(ask, fate=fate.said, ended=fate.stand == "ended")
 
 
 def _require_as_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,8 +19,9 @@ class Ask:
 
     ``window``: the newest monitored partition then, None before the first. ``version``: the
     champion then. ``episode``: what it answers; of a request by hand its number. ``fate``: what
-    became of it, in words. ``by`` and ``reason``: who asked by hand, and why. ``withdrawn``: taken
-    back before anything was trained. Its run may be on its way: cooldown and budget count it.
+    became of it, in words; ``ended``: without coming to serve. ``by`` and ``reason``: who asked by
+    hand, and why. ``withdrawn``: taken back before anything was trained. Its run may be on its
+    way: cooldown and budget count it.
     """
 
     window: str | None
@@ -29,6 +30,7 @@ class Ask:
     version: str = ""
     episode: str = ""
     fate: str = ""
+    ended: bool = False
     by: str = ""
     reason: str = ""
     withdrawn: bool = False
@@ -99,6 +101,14 @@ class RetrainingHistory:
         """The partition the champion was trained as of, or a later one asked for: a retraining
         that does not come to serve is none the less one. What a person asked for as of a
         partition that is still to come does not hold up what is due before."""
+        return self._latest(self.earlier)
+
+    @property
+    def last_standing(self) -> str:
+        """The same without what has ended, refused or taken back: the champion is no younger."""
+        return self._latest(ask for ask in self.earlier if not ask.ended)
+
+    def _latest(self, asked: Iterable[Ask]) -> str:
         trained = self.champion.train_as_of if self.champion else ""
         newest = self.newest or ""
-        return max([trained, *(ask.as_of for ask in self.earlier if ask.as_of <= newest)])
+        return max([trained, *(ask.as_of for ask in asked if ask.as_of <= newest)])

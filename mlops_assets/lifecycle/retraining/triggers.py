@@ -74,14 +74,18 @@ def consider_signal(
 def consider_schedule(
     history: RetrainingHistory, calendar: Calendar, policy: RetrainingPolicy, as_of: str
 ) -> Consideration:
-    """So many partitions after the last training, whether or not anything is wrong."""
+    """So many partitions after the last training, whether or not anything is wrong.
+
+    One that ended without coming to serve left the champion as old as it was: the schedule is due
+    again after the cooldown.
+    """
     every = policy.triggers.every
     if every is None:
         return Consideration("schedule", False, OFF)
-    last = history.last_training
+    last = history.last_standing
     waited = count_partitions(calendar, last, as_of)
     said = f"{waited} partition(s) since the training as of {last}, one is due every {every}"
-    return Consideration("schedule", waited >= every, said, _since(history, last))
+    return Consideration("schedule", waited >= every, said, _since(history, history.last_training))
 
 
 def consider_new_data(history: RetrainingHistory, policy: RetrainingPolicy) -> Consideration:

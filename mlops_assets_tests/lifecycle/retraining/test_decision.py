@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -55,7 +56,7 @@ def seen(
     ]
 
 
-def ask(week: int, **more: str) -> Ask:
+def ask(week: int, **more: Any) -> Ask:
     """What was asked for with that week as the newest window, against the champion."""
     return Ask(KEYS[week], KEYS[week + 1], **{"version": "v3", "fate": "not trained yet"} | more)
 
@@ -338,6 +339,16 @@ class TestScheduleAndNewData:
         assert decide(seen("." * 6), policy, asked=asked).action == "skip"
         again = decide(seen("." * 8), policy, asked=asked)
         assert (again.action, again.episode) == ("retrain", f"v3/since {KEYS[6]}")
+
+    def test_one_that_was_refused_makes_no_champion_younger_and_is_asked_again_after_the_cooldown(
+        self,
+    ):
+        policy = RetrainingPolicy("enabled", Triggers(drift=False, every=4), cooldown=2)
+        refused = (ask(5, trigger="schedule", ended=True),)
+        assert "the cooldown is 2" in decide(seen("." * 5), policy, asked=refused).reason
+        again = decide(seen("." * 6), policy, asked=refused)
+        assert (again.action, again.episode) == ("retrain", f"v3/since {KEYS[6]}")
+        assert f"since the training as of {KEYS[2]}, one is due every 4" in again.reason
 
     def test_the_schedule_needs_no_report_against_the_champion(self):
         policy = RetrainingPolicy("enabled", Triggers(every=4))
