@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mlops_assets.commands.bench import drift
+from mlops_assets_tests.long_form import takes_minutes
 
 
 def test_the_rows_have_17_columns_and_the_same_seed_makes_the_same():
@@ -15,6 +16,7 @@ def test_the_rows_have_17_columns_and_the_same_seed_makes_the_same():
     assert not rows.equals(drift.make_rows(5000, seed=2))
 
 
+@takes_minutes
 def test_each_contender_tells_seconds_and_memory_of_a_process_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr(drift, "ROWS", 4000)
     measured = drift.measure_drift_rules(tmp_path)

@@ -22,10 +22,12 @@ def trained(base: Path) -> dict[str, list[str]]:
     return found
 
 
+@takes_minutes
 def test_there_is_one_model_as_of_each_partition(prepared):
     assert sorted(trained(prepared.base)) == sorted(MONTHS)
 
 
+@takes_minutes
 def test_when_prepared_again_then_nothing_is_ingested_or_fitted_anew(prepared, rain):
     before, tables = trained(prepared.base), list_versions(prepared.base)
     said: list[str] = []
