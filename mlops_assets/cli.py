@@ -19,11 +19,14 @@ def main(arguments: list[str] | None = None) -> int:
     except MlopsAssetsError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"mlops-assets {parsed.command}: interrupted", file=sys.stderr)
+        return 130  # what shells say of a command that Ctrl-C ended
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mlops-assets", description=__doc__)
-    words = parser.add_subparsers(required=True, metavar="COMMAND")
+    words = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
     demo = words.add_parser("demo", help="run the whole loop once on the real flights")
     demo.add_argument("--build", type=Path, default=Path("build"), help="where to write")
     demo.set_defaults(run=_demo)

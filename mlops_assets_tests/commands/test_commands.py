@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
@@ -208,9 +209,12 @@ def test_ending_the_server_of_a_folder_without_one_says_so(
 
 
 INTERRUPTED = """
+import signal
 import time
 from mlops_assets import cli
 from mlops_assets.commands import demo
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job has none
 
 def run(build):
     try:
@@ -220,15 +224,24 @@ def run(build):
         print("its server is ended", flush=True)
 
 demo.run_demo = run
-cli.main(["demo"])
+raise SystemExit(cli.main(["demo"]))
 """
 
 
-def test_a_demo_that_is_terminated_ends_in_order():
+@pytest.mark.parametrize(
+    ("sent", "status", "said"),
+    [
+        (signal.SIGTERM, 143, "its server is ended\n"),
+        (signal.SIGINT, 130, "its server is ended\nmlops-assets demo: interrupted\n"),
+    ],
+)
+def test_a_demo_that_is_terminated_or_interrupted_ends_in_order(sent, status, said):
     words = [sys.executable, "-c", INTERRUPTED]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
         assert process.stdout
         assert process.stdout.readline() == "running\n"
-        process.terminate()
-        assert process.stdout.read() == "its server is ended\n"
-    assert process.returncode == 143
+        process.send_signal(sent)
+        assert process.stdout.read() == said
+    assert process.returncode == status
