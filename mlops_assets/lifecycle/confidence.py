@@ -89,7 +89,10 @@ def fit_confidence(
 
 def hold_back(confidence: ConfidenceMap) -> ConfidenceMap:
     """The map as far as it lies beyond chance: nearly all of it where answers are clearly off,
-    none where days that differ explain it (the positive-part estimator of James and Stein).
+    none where days that differ explain it.
+
+    Shrunk as by the positive-part estimator of James and Stein (1961), with the bound of chance in
+    the place of theirs, which for two numbers is 0.
     """
     import numpy as np
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from mlops_assets.lifecycle.errors import SourceError
@@ -18,16 +18,13 @@ def find_repeated_keys(
     file: SourceFile, source: Source, typed: pl.DataFrame
 ) -> dict[str, SourceError]:
     """One error per partition in which a key stands that stands more than once, here or there."""
-    known = typed.drop_nulls(source.key)  # a missing key is not the same as another missing one
-    repeated = known.filter(known.select(source.key).is_duplicated())
-    faults: dict[str, SourceError] = {}
-    for (key,), group in repeated.partition_by("partition", as_dict=True).items():
-        sharing = repeated.join(group, on=source.key, how="semi", maintain_order="left")
-        faults[str(key)] = SourceError(
-            f"{file.name}: key ({', '.join(source.key)}) must be unique, {sharing.height} row(s) "
-            f"share one: {name_lines(sharing.select(LINE, *source.key))}"
+    return {
+        key: SourceError(
+            f"{file.name}: {_must_be_unique(source)}, {sharing.height} row(s) share one: "
+            f"{name_lines(sharing.select(LINE, *source.key))}"
         )
-    return faults
+        for key, _, sharing in _find_repeated(source, typed)
+    }
 
 
 def find_shared_keys(
@@ -46,18 +43,33 @@ def find_shared_keys(
         for key, rows in partitions.items()
     ]
     rows = pl.concat([*named, *([] if others is None else [others])], how="diagonal_relaxed")
-    known = rows.drop_nulls(source.key)
-    repeated = known.filter(known.select(source.key).is_duplicated())
-    faults: dict[str, SourceError] = {}
-    for (key,), group in repeated.partition_by("partition", as_dict=True).items():
-        sharing = repeated.join(group, on=source.key, how="semi")
-        where = ", ".join(sorted({*sharing["partition"]} - {key})[:_EXAMPLES])
-        faults[str(key)] = SourceError(
-            f"{source.path}: key ({', '.join(source.key)}) must be unique, {group.height} row(s) "
-            f"of {key} are in {where} too: {name_lines(group.select(LINE, *source.key))}; deliver "
-            "the one that is wrong again"
+    return {
+        key: SourceError(
+            f"{source.path}: {_must_be_unique(source)}, {own.height} row(s) of {key} are in "
+            f"{', '.join(sorted({*sharing['partition']} - {key})[:_EXAMPLES])} too: "
+            f"{name_lines(own.select(LINE, *source.key))}; deliver the one that is wrong again"
         )
-    return {key: fault for key, fault in faults.items() if key in partitions}
+        for key, own, sharing in _find_repeated(source, rows)
+        if key in partitions
+    }
+
+
+def _find_repeated(
+    source: Source, rows: pl.DataFrame
+) -> Iterator[tuple[str, pl.DataFrame, pl.DataFrame]]:
+    """Per partition its rows whose key stands more than once, and all rows that share these."""
+    known = rows.drop_nulls(source.key)  # a missing key is not the same as another missing one
+    repeated = known.filter(known.select(source.key).is_duplicated())
+    for (key,), own in repeated.partition_by("partition", as_dict=True).items():
+        yield (
+            str(key),
+            own,
+            repeated.join(own, on=source.key, how="semi", maintain_order="left"),
+        )
+
+
+def _must_be_unique(source: Source) -> str:
+    return f"key ({', '.join(source.key)}) must be unique"
 
 
 def name_lines(rows: pl.DataFrame) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mlops_assets.lifecycle.drift.policy import DriftPolicy
 from mlops_assets.lifecycle.drift.report import ColumnDrift, DriftReport
+from mlops_assets.lifecycle.drift.tails import NEARLY_ALL
 from mlops_assets.lifecycle.retraining.policy import RetrainingPolicy
 
 
@@ -27,7 +28,7 @@ def say_rules(policy: DriftPolicy, retraining: RetrainingPolicy) -> tuple[str, .
         f"range: flagged when at least {policy.tail:.1%} of the rows, on several days, lie outside "
         "the reference's range by more than three times its width; or, with an adjusted p-value of "
         f"at most {rate}, as many more than in the worst stretch of the reference as long as the "
-        "window lie outside the middle 96 % of all rows by more than the width of that",
+        f"window lie outside the middle {NEARLY_ALL:.0%} of all rows by more than its width",
         "an alarm is any flag; the reference no longer holds when the features whose shape is "
         f"flagged weigh {policy.drift_share:.0%} or more by importance{ignored}; values are not "
         "intact when anything is missing, unseen or out of range",

@@ -174,20 +174,18 @@ def _read_asks(
 ) -> Iterator[Ask]:
     """What rules asked for; rows of earlier releases say neither what asked nor of which.
 
-    What a rule no longer asks for, as its window was measured again before anything was trained,
-    is withdrawn.
+    What a rule no longer asks for, as its window was measured again, is withdrawn.
     """
     rows = ledger.history("retraining", model.name)
     latest = {row.subject: row.body["action"] for row in rows}
     for row in rows:
-        body, as_of = row.body, row.body["as_of"]
+        body = row.body
         trigger: Trigger = body.get("trigger") or "drift"
         if body["action"] == "retrain" and trigger != "by_hand":
             version = body.get("version") or versions.get(row.subject, "")
             episode = body.get("episode") or ""
-            skips = latest[row.subject] == "skip"
-            withdrawn = skips and not find_fate(model, as_of, ledger).trained
-            yield Ask(row.subject, as_of, trigger, version, episode, withdrawn=withdrawn)
+            withdrawn = latest[row.subject] == "skip"
+            yield Ask(row.subject, body["as_of"], trigger, version, episode, withdrawn=withdrawn)
 
 
 def _read_requests(model: ModelDefinition, ledger: Ledger) -> Iterator[Ask]:
@@ -196,11 +194,13 @@ def _read_requests(model: ModelDefinition, ledger: Ledger) -> Iterator[Ask]:
 
 
 def _with_fate(model: ModelDefinition, ask: Ask, champion: Champion | None, ledger: Ledger) -> Ask:
-    """Only what was asked for while this champion serves is looked up: the rest is settled."""
+    """Only what was asked for while this champion serves is looked up: the rest is settled. What
+    was trained all the same was not withdrawn."""
     if champion is None or ask.version != champion.version:
         return ask
     fate = find_fate(model, ask.as_of, ledger)
-    return replace(ask, fate=fate.said, ended=fate.stand == "ended")
+    withdrawn = ask.withdrawn and not fate.trained
+    return replace(ask, fate=fate.said, ended=fate.stand == "ended", withdrawn=withdrawn)
 
 
 def _require_as_of(

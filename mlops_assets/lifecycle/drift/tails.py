@@ -27,12 +27,14 @@ _FAR = 3.5
 _OUTER = 0.02
 """The share of the rows at either end that says nothing about where nearly all are."""
 
+NEARLY_ALL = 1 - 2 * _OUTER
+
 _ROUNDING = 1e-9
 
 
 def suspect_tails(column: Column, days: Days, policy: DriftPolicy) -> Suspicion | None:
-    """Rows beyond where 96 of 100 lie by more than the width of that; None where
-    there are none, or it has no width.
+    """Rows beyond where nearly all lie, by more than the width of that; None where there are none,
+    or it has no width.
 
     Both sides together say where that is, so that days dealt anew are judged alike. Rare large
     values are the nature of some columns, as rain is: what counts is that there are more of them
@@ -56,8 +58,8 @@ def suspect_tails(column: Column, days: Days, policy: DriftPolicy) -> Suspicion 
     far = column.values[away & (column.day >= days.reference)]
     said = (
         f"{now:.1%} of the rows hold {say_number(far.min())} to {say_number(far.max())}, far from "
-        f"{say_number(low)} to {say_number(high)} where 96 of 100 lie; at most {worst:.1%} do in "
-        "a stretch of the reference of the same length without its worst day"
+        f"{say_number(low)} to {say_number(high)} where {NEARLY_ALL:.0%} lie; at most {worst:.1%} "
+        "do in a stretch of the reference of the same length without its worst day"
     )
     return Suspicion(found, Finding("range", worst, now, said))
 
